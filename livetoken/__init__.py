@@ -1,0 +1,1 @@
+"""livetoken: verify a caller, decide by a policy, mint one constrained Gemini Live token."""

@@ -1,0 +1,76 @@
+"""HTTP to Google: one client for the keys and for Gemini, with bounded answers.
+
+What the function never wants is off: redirects (they would carry the key elsewhere), proxies,
+cookies and decompression.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.request import RequestBuilder
+
+MAX_ANSWER = 256 * 1024
+"""Bytes of an answer that are read at most; keys and tokens need a fiftieth of it."""
+
+
+class Unreachable(Exception):
+    """No HTTP answer arrived: refused, reset, not found, bad TLS, or broken off half way."""
+
+
+class TooLong(Exception):
+    """The answer is longer than `MAX_ANSWER`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, whole. `headers` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http:
+    """The client: kept-alive HTTP/1.1 connections, and certificates checked by rustls."""
+
+    @cached_property
+    def _client(self) -> Client:
+        """Built at first use: its thread would not survive gunicorn's fork."""
+        builder = ClientBuilder().no_proxy().follow_redirects(False).default_cookie_store(False)
+        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).referer(False)
+        return builder.http1_only().user_agent("livetoken").build()
+
+    async def get(self, url: str, *, seconds: float) -> Answer:
+        """GET, its answer whole within `seconds`; raises as `post` does."""
+        return await _send(self._client.get(url), seconds)
+
+    async def post(self, url: str, body: bytes, *, api_key: str, seconds: float) -> Answer:
+        """POST a JSON body with a Google API key, its answer whole within `seconds`.
+
+        Raises:
+            TimeoutError: not done in time.
+            Unreachable, TooLong: see there.
+        """
+        request = self._client.post(url).header("content-type", "application/json")
+        request = request.header("x-goog-api-key", api_key, is_sensitive=True)
+        return await _send(request.body_bytes(body), seconds)
+
+
+async def _send(request: RequestBuilder, seconds: float) -> Answer:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds), request.build_streamed() as response:
+            while chunk := await response.body_reader.read_chunk():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise TooLong
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, headers, bytes(body))
+    except TimeoutError:
+        raise
+    except (PyreqwestError, OSError) as error:
+        raise Unreachable from error

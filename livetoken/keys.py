@@ -1,0 +1,142 @@
+"""An issuer's signing keys: fetched once, kept as long as the issuer says, never thrown at it.
+
+| situation | what happens |
+|---|---|
+| no keys yet | one fetch for all who wait; after a failure none for 2 s |
+| fresh (`max-age`) | no fetch |
+| past that, for an hour | one caller fetches, the others go on with the old keys |
+| a key id not among them | a fetch, unless one was made in the last 30 s |
+
+There is no background task: Cloud Run stops the CPU between requests.
+"""
+
+import asyncio
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
+from google.auth.crypt import RSAVerifier
+
+from livetoken import fetch
+from livetoken.refusals import Detail, Reason, Refused
+
+FETCH_TIMEOUT = 5.0  # seconds
+RETRY_COLD = 2.0  # seconds between fetches while there are no keys
+RETRY_WARM = 30.0  # seconds between fetches otherwise
+STALE_FOR = 3600.0  # seconds that keys serve past their max-age
+MAX_AGE_DEFAULT = 300.0  # seconds, for an answer that says nothing
+MAX_AGE_MOST = 24 * 3600.0  # seconds, whatever the answer says
+MIN_KEY_BITS = 2048  # RFC 7518, section 3.3
+
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
+
+
+class KeySet:
+    """The RSA keys of one issuer, from an endpoint that answers `{kid: PEM certificate}`.
+
+    Args:
+        http: the HTTP client.
+        url: the endpoint.
+        now: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self, http: fetch.Http, url: str, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._http = http
+        self._url = url
+        self._now = now
+        self._keys: Mapping[str, RSAVerifier] = {}
+        self._fresh_until = float("-inf")
+        self._fetched_at = float("-inf")
+        self._failure: Detail | None = None
+        self._refresh: asyncio.Task[None] | None = None
+
+    async def key(self, kid: str) -> RSAVerifier:
+        """Return the key of that id.
+
+        Raises:
+            Refused: KEYS_UNAVAILABLE, where no keys can be had; INVALID_ID_TOKEN, where they can
+                and this is none of them.
+        """
+        now = self._now()
+        usable = now < self._fresh_until + STALE_FOR
+        stale = now >= self._fresh_until
+        if not usable:
+            await self._refreshed(RETRY_COLD)
+        elif kid not in self._keys or (stale and self._refresh is None):
+            await self._refreshed(RETRY_WARM)
+        key = self._keys.get(kid) if self._now() < self._fresh_until + STALE_FOR else None
+        if key is not None:
+            return key
+        if self._failure is not None:
+            wait = self._fetched_at + (RETRY_WARM if usable else RETRY_COLD) - self._now()
+            raise Refused(
+                Reason.KEYS_UNAVAILABLE, self._failure, retry_after=max(1, math.ceil(wait))
+            )
+        raise Refused(Reason.INVALID_ID_TOKEN, Detail.UNKNOWN_KEY)
+
+    async def warm(self) -> None:
+        """Fetch the keys ahead of the first caller; a failure is left for that caller to meet."""
+        await self._refreshed(RETRY_COLD)
+
+    async def _refreshed(self, spacing: float) -> None:
+        """Wait for one fetch, this caller's or one under way, unless the last is too recent."""
+        if self._refresh is None:
+            if self._now() < self._fetched_at + spacing:
+                return
+            self._refresh = asyncio.create_task(self._fetch())
+        await asyncio.shield(self._refresh)
+
+    async def _fetch(self) -> None:
+        try:
+            answer = await self._http.get(self._url, seconds=FETCH_TIMEOUT)
+            keys = _certificates(answer)
+        except (fetch.Unreachable, TimeoutError):
+            self._failure = Detail.CONNECTION
+        except (fetch.TooLong, ValueError, RecursionError, InvalidVersion, UnsupportedAlgorithm):
+            self._failure = Detail.NOT_KEYS
+        else:
+            self._failure = None
+            self._keys = keys
+            self._fresh_until = self._now() + _max_age(answer.headers)
+        finally:
+            self._fetched_at = self._now()
+            self._refresh = None
+
+
+def _certificates(answer: fetch.Answer) -> dict[str, RSAVerifier]:
+    """Parse `{kid: PEM certificate}`; keys that RS256 cannot use are passed over.
+
+    Raises:
+        ValueError, RecursionError, InvalidVersion, UnsupportedAlgorithm: the answer is anything
+            else, or has no usable key.
+    """
+    if answer.status != 200:
+        raise ValueError
+    certificates = json.loads(answer.body.decode())
+    if not isinstance(certificates, dict):
+        raise ValueError
+    keys = {}
+    for kid, pem in certificates.items():
+        if not isinstance(pem, str):
+            raise ValueError
+        public_key = load_pem_x509_certificate(pem.encode()).public_key()
+        if isinstance(public_key, RSAPublicKey) and public_key.key_size >= MIN_KEY_BITS:
+            keys[kid] = RSAVerifier(public_key)  # type: ignore[no-untyped-call]  # google-auth has none
+    if not keys:
+        raise ValueError
+    return keys
+
+
+def _max_age(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer is fresh (RFC 9111, section 4.2), less the age that it came with."""
+    match = _MAX_AGE.search(headers.get("cache-control", ""))
+    seconds = float(match[1]) if match else MAX_AGE_DEFAULT
+    age = headers.get("age", "0")
+    return min(seconds - (float(age) if age.isascii() and age.isdigit() else 0.0), MAX_AGE_MOST)

@@ -1,0 +1,19 @@
+"""What is known of single models, and cannot be read off any type.
+
+Source: Google's model pages, as of 2026-11-23. A model that is not here is not judged.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Model:
+    """`thinking_level`: whether the model demands one (True) or refuses one (False)."""
+
+    thinking_level: bool
+
+
+MODELS = {
+    "gemini-3.8-live": Model(thinking_level=False),
+    "gemini-3.8-live-extended-thinking": Model(thinking_level=True),
+}

@@ -1,0 +1,138 @@
+"""The facts of one deployment, read from the environment once, at start."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from livetoken.origins import ORIGIN
+from livetoken.problems import Problems
+
+GEMINI = "https://generativelanguage.googleapis.com"
+FIREBASE_KEYS = (
+    "https://www.googleapis.com/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
+)
+GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
+
+GCLOUD_CLIENT_ID = "32555940559.apps.googleusercontent.com"
+"""gcloud's own OAuth client: everybody with a Google account gets ID tokens of it."""
+
+_PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_API_KEY = re.compile(r"[!-~]+")
+_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One deployment. The key is kept out of `repr`, and so out of every message made of it."""
+
+    api_key: str = field(repr=False)
+    firebase_projects: tuple[str, ...]
+    google_client_ids: tuple[str, ...]
+    allowed_origins: frozenset[str]
+    gemini_base_url: str
+    firebase_keys_url: str
+    google_keys_url: str
+    trace_project: str | None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check the whole environment.
+
+        Raises:
+            Problems: everything that is wrong, with no value quoted that could be a secret.
+        """
+        problems: list[str] = []
+        projects = _names(environ, "FIREBASE_PROJECT_ID", _PROJECT_ID, problems)
+        client_ids = _names(environ, "GOOGLE_CLIENT_IDS", _CLIENT_ID, problems)
+        if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
+            problems.append("FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one is required")
+        if GCLOUD_CLIENT_ID in client_ids:
+            problems.append(
+                f"GOOGLE_CLIENT_IDS: {GCLOUD_CLIENT_ID} is gcloud's own and would let in everybody"
+                " who has a Google account"
+            )
+        settings = cls(
+            api_key=_api_key(environ, problems),
+            firebase_projects=projects,
+            google_client_ids=client_ids,
+            allowed_origins=_origins(environ, problems),
+            gemini_base_url=_url(environ, "GOOGLE_GEMINI_BASE_URL", GEMINI, problems),
+            firebase_keys_url=_url(environ, "FIREBASE_KEYS_URL", FIREBASE_KEYS, problems),
+            google_keys_url=_url(environ, "GOOGLE_KEYS_URL", GOOGLE_KEYS, problems),
+            trace_project=environ.get("GOOGLE_CLOUD_PROJECT") or next(iter(projects), None),
+        )
+        if problems:
+            raise Problems(problems)
+        return settings
+
+
+def policy_file(environ: Mapping[str, str]) -> Path:
+    """The path of the policy."""
+    return Path(environ.get("POLICY_FILE") or "policy.toml")
+
+
+def _api_key(environ: Mapping[str, str], problems: list[str]) -> str:
+    key = environ.get("GEMINI_API_KEY", "")
+    if not key:
+        problems.append("GEMINI_API_KEY: is required")
+    elif not _API_KEY.fullmatch(key):
+        problems.append(
+            "GEMINI_API_KEY: holds white space or a character that is not ASCII; a secret made with"
+            " echo ends in a line feed"
+        )
+    return key
+
+
+def _list(environ: Mapping[str, str], name: str) -> Iterator[str]:
+    return filter(None, (item.strip() for item in environ.get(name, "").split(",")))
+
+
+def _names(
+    environ: Mapping[str, str], name: str, form: re.Pattern[str], problems: list[str]
+) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(_list(environ, name)))
+    malformed = [item for item in names if not form.fullmatch(item)]
+    problems += [f"{name}: {item!r} is not well-formed" for item in malformed]
+    if not names and environ.get(name):
+        problems.append(f"{name}: holds no name")
+    return names
+
+
+def _origins(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
+    origins = frozenset(_list(environ, "ALLOWED_ORIGINS"))
+    for origin in sorted(origins - {"*"}):
+        if not ORIGIN.fullmatch(origin):
+            problems.append(
+                f"ALLOWED_ORIGINS: {origin!r} is no origin as browsers send it, such as"
+                " https://app.example.com: lower case, no path, no final slash"
+            )
+        elif origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname or ""):
+            problems.append(f"ALLOWED_ORIGINS: {origin!r} must be https:// unless it is loopback")
+    return origins
+
+
+def _url(environ: Mapping[str, str], name: str, default: str, problems: list[str]) -> str:
+    url = environ.get(name) or default
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(_URL.fullmatch(url) and parts.hostname and parts.port != 0)
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        problems.append(f"{name}: is no plain URL such as {default}")
+    elif parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        problems.append(f"{name}: must be https://; http:// is for loopback hosts alone")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

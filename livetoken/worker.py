@@ -1,0 +1,32 @@
+"""The gunicorn worker: uvloop and httptools, and the warm-up as the first task of its loop.
+
+functions-framework loads the function before gunicorn forks and gives Starlette no lifespan, so the
+worker's loop factory is the one place that runs after the fork, on the loop that will serve.
+"""
+
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+from uvicorn_worker import UvicornWorker
+
+_running: set[Task[None]] = set()  # asyncio holds its tasks weakly
+
+
+def serve_on(loop_factory: str) -> None:
+    """Have each worker make its event loop with `loop_factory`, written `module:function`."""
+    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": "httptools"}
+
+
+def loop_starting_with(warm_up: Callable[[], Coroutine[Any, Any, None]]) -> AbstractEventLoop:
+    """Return a new event loop whose first task is the warm-up."""
+    loop = uvloop.new_event_loop()
+
+    def start() -> None:
+        task = loop.create_task(warm_up())
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+
+    loop.call_soon(start)
+    return loop

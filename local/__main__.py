@@ -1,0 +1,113 @@
+"""`python -m local`: a stand-in of Gemini, an issuer and the real function, on loopback alone.
+
+The whole path is walked once; then everything stays up until Ctrl-C, unless `--once` is given.
+`PORT` (the function), `GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` name ports; each is a free
+one otherwise.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from local import tls
+from local.clock import Clock
+from local.function import Function, NotStarted
+from local.gemini import Behaviour, Gemini
+from local.issuer import Issuer
+from local.people import PEOPLE
+from local.server import Server
+from local.walk import Failed, Walk
+
+
+def main() -> int:
+    """Run it; returns 1 where a step of the walk fails."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the walk")
+    once = parser.parse_args().once
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
+            log = Path(folder, "log")
+            with _running(Path(folder), log) as walk:
+                walk.steps(_say)
+                print("\nWalked: every step as it must be.")
+                if not once:
+                    _stay_up(walk, log)
+    except (Failed, NotStarted, OSError) as error:
+        print(f"\nfailed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+@contextmanager
+def _running(folder: Path, log: Path) -> Iterator[Walk]:
+    """Everything up, and down again whatever happens."""
+    certificate = tls.certificate(folder / "tls")
+    os.environ["SSL_CERT_FILE"] = str(certificate.ca_file)  # for google-genai and the function
+    clock, issuer, key = Clock(), Issuer(), secrets.token_urlsafe(30)
+    gemini = Gemini(Behaviour(api_key=key), clock)
+    with (
+        Server(
+            gemini.app,
+            plain=_port("GEMINI_PORT"),
+            tls=_port("GEMINI_TLS_PORT"),
+            certificate=certificate,
+        ) as gemini_at,
+        Server(issuer.app, plain=_port("ISSUER_PORT")) as issuer_at,
+        log.open("wb") as output,
+    ):
+        environment = {
+            "GEMINI_API_KEY": key,
+            "FIREBASE_PROJECT_ID": issuer.firebase_project,
+            "GOOGLE_CLIENT_IDS": issuer.google_client_id,
+            "GOOGLE_GEMINI_BASE_URL": gemini_at.tls_url,
+            "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
+            "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
+        }
+        with Function(environment, log=output, port=_port("PORT")) as function:
+            function.wait_until_up()
+            print(
+                f"function  {function.url}", f"Gemini    {gemini_at.tls_url} (a stand-in)", sep="\n"
+            )
+            print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})\n")
+            yield Walk(function.url, issuer_at.url, clock)
+
+
+def _say(step: str, outcome: str) -> None:
+    print(f"  {step:<18} {outcome}", flush=True)
+
+
+def _stay_up(walk: Walk, log: Path) -> None:
+    """Print a line to paste, then what the function logs, until Ctrl-C."""
+    token = f"$(curl -s {walk.issuer_url}/token/ada)"
+    print("It stays up until Ctrl-C. Ask it yourself:\n")
+    print(f'  curl -X POST {walk.function_url} -H "Authorization: Bearer {token}"')
+    print("\nWhat it logs:\n", flush=True)
+    with log.open() as lines:
+        while True:
+            sys.stdout.write(lines.read())
+            sys.stdout.flush()
+            time.sleep(0.2)
+
+
+def _port(name: str) -> int:
+    return int(os.environ.get(name) or 0)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""One conversation: what the client says, and what the stand-in says back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from starlette.websockets import WebSocket
+
+from local import speech
+from local.fields import Invalid, decoded
+from local.speech import Utterance
+from local.state import Conversation, State
+from local.tokens import Setup
+
+CHUNK = speech.RATE_OUT * 2 // 5  # bytes: 0.2 s of audio a message
+
+
+class Exchange:
+    """Answers each turn with sound, with words where the setup asks for them, and with a handle."""
+
+    def __init__(
+        self, state: State, setup: Setup, conversation: Conversation, websocket: WebSocket
+    ) -> None:
+        self._state = state
+        self._setup = setup
+        self._conversation = conversation
+        self._websocket = websocket
+        self._written: list[str] = []
+        detection = setup.get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
+        self._ear = speech.Ear(by_hand=detection.get("disabled", False))
+
+    async def take(self, message: dict[str, Any]) -> None:
+        """One message of the client, in camelCase. Raises Invalid for one that makes no sense."""
+        if "clientContent" in message:
+            await self._content(message["clientContent"])
+        elif "realtimeInput" in message:
+            await self._realtime(message["realtimeInput"])
+
+    async def _content(self, content: dict[str, Any]) -> None:
+        self._written += [
+            part["text"]
+            for turn in content.get("turns", [])
+            if turn.get("role", "user") == "user"
+            for part in turn.get("parts", [])
+            if "text" in part
+        ]
+        if content.get("turnComplete"):
+            text, self._written = " ".join(self._written), []
+            await self._answer(text, speech.tone())
+
+    async def _realtime(self, realtime: dict[str, Any]) -> None:
+        if "text" in realtime:
+            await self._answer(realtime["text"], speech.tone())
+        if "activityStart" in realtime:
+            self._ear.start()
+        blobs = [realtime["audio"]] if "audio" in realtime else []
+        blobs += [
+            blob
+            for blob in realtime.get("mediaChunks", [])
+            if blob.get("mimeType", "").startswith("audio/")
+        ]
+        for blob in blobs:
+            samples = decoded(blob.get("data", ""))
+            for heard in self._ear.hear(samples, _rate(blob), self._state.behaviour.silence):
+                await self._echo(heard)
+        if "activityEnd" in realtime or realtime.get("audioStreamEnd"):
+            said = self._ear.end()
+            if said is not None:
+                await self._echo(said)
+
+    async def _echo(self, heard: Utterance) -> None:
+        words = f"({heard.seconds:.1f} seconds of speech)"
+        if "inputAudioTranscription" in self._setup:
+            await self._say({"inputTranscription": {"text": words}})
+        await self._answer(words, speech.resampled(heard.samples, heard.rate))
+
+    async def _answer(self, text: str, sound: bytes) -> None:
+        turns = self._conversation.turns
+        turns.append(text)
+        for start in range(0, len(sound), CHUNK):
+            data = base64.b64encode(sound[start : start + CHUNK]).decode()
+            blob = {"mimeType": f"audio/pcm;rate={speech.RATE_OUT}", "data": data}
+            await self._say({"modelTurn": {"parts": [{"inlineData": blob}], "role": "model"}})
+        if "outputAudioTranscription" in self._setup:
+            said = f"I heard: {text} (turn {len(turns)})"
+            await self._say({"outputTranscription": {"text": said}})
+        await self._say({"generationComplete": True})
+        if "sessionResumption" in self._setup:
+            handle = self._state.issue_handle(self._conversation)
+            update = {"newHandle": handle, "resumable": True}
+            await send(self._websocket, {"sessionResumptionUpdate": update})
+        asked, said_tokens = len(text) // 4 + 1, len(sound) // 1920 + 1
+        usage = {
+            "promptTokenCount": asked,
+            "responseTokenCount": said_tokens,
+            "totalTokenCount": asked + said_tokens,
+        }
+        await send(
+            self._websocket, {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
+        )
+
+    async def _say(self, content: dict[str, Any]) -> None:
+        await send(self._websocket, {"serverContent": content})
+
+
+async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
+    """One server message: JSON in a binary frame, as the real service sends it."""
+    await websocket.send_bytes(json.dumps(message).encode())
+
+
+def _rate(blob: dict[str, Any]) -> int:
+    mime = blob.get("mimeType", "audio/pcm")
+    found = re.fullmatch(r"audio/pcm(?:;\s*rate=([1-9]\d{3,5}))?", mime)
+    if found is None:
+        raise Invalid(f"Audio must be audio/pcm, not {mime}.")
+    return int(found[1] or speech.RATE_IN)

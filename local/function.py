@@ -1,0 +1,97 @@
+"""The real function as a process, started the way it runs in production."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+ROOT = Path(__file__).parents[1]
+
+_CONFIGURED = ("GEMINI_", "GOOGLE_", "FIREBASE_", "ALLOWED_ORIGINS", "POLICY_FILE")
+
+
+class NotStarted(Exception):
+    """The function ended before it listened; the message is what it printed."""
+
+
+class Function:
+    """`functions-framework --target=mint_token`, with nothing of our own environment but PATH.
+
+    Args:
+        environment: the variables of the deployment.
+        port: where it listens, on loopback; 0 takes a free one.
+        log: where its standard output and error go.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, log: IO[bytes], port: int = 0) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CONFIGURED)}
+        framework = str(Path(sys.executable).with_name("functions-framework"))
+        command = [framework, "--target=mint_token", "--host=127.0.0.1", f"--port={self.port}"]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def wait_until_up(self, seconds: float = 20.0) -> None:
+        """Wait until it listens.
+
+        Raises:
+            NotStarted: it ended first, or took longer than that.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise NotStarted(self.output())
+
+    def output(self) -> str:
+        """What it printed so far, where the log is a file."""
+        return Path(self._log.name).read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End it and its workers: politely, then at once."""
+        for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            try:
+                os.killpg(self.process.pid, number)
+                self.process.wait(patience)
+            except ProcessLookupError:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

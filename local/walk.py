@@ -1,0 +1,91 @@
+"""The whole path once, as a client app walks it, each step printed as it happens."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from google.genai.errors import APIError
+
+from local.client import converse
+from local.clock import Clock
+
+SAMPLE_RATE = 24_000  # Hz of the audio that Gemini answers with, 16-bit mono
+
+
+class Failed(Exception):
+    """A step did not go as it must."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where everything is, and the stand-in's clock."""
+
+    function_url: str
+    issuer_url: str
+    clock: Clock
+
+    def steps(self, say: Callable[[str, str], None]) -> None:
+        """Walk.
+
+        Args:
+            say: called after each step with what was done and what came of it.
+
+        Raises:
+            Failed: at the first step that does not go as it must.
+        """
+        id_token = self.sign_in("ada")
+        say("sign in", f"ada, with a Firebase ID token of {len(id_token)} characters")
+        answer = self.mint(id_token)
+        ends, starts = answer["expireTime"], answer["newSessionExpireTime"]
+        say(
+            "mint", f"{answer['name'][:24]}… to be used by {starts[11:19]}, until {ends[11:19]} UTC"
+        )
+        heard = asyncio.run(converse(answer, "Hello, tutor!"))
+        if not heard.transcript or not heard.audio:
+            raise Failed("connected, and nothing was heard")
+        say("connect", f"a session of {answer['model']}, by google-genai {version('google-genai')}")
+        seconds = len(heard.audio) / 2 / SAMPLE_RATE
+        say("exchange", f"said “Hello, tutor!”, heard {seconds:.1f} s and “{heard.transcript}”")
+        say("second use", self.refusal(answer))
+        for name, field in (
+            ("too late to start", "newSessionExpireTime"),
+            ("too late", "expireTime"),
+        ):
+            fresh = self.mint(id_token)
+            ahead = datetime.fromisoformat(fresh[field]) - self.clock() + timedelta(seconds=1)
+            with self.clock.ahead(ahead):
+                say(name, f"{self.refusal(fresh)}, its clock {ahead.total_seconds():.0f} s ahead")
+
+    def sign_in(self, person: str) -> str:
+        """Get an ID token of a test person, as an app gets one from Firebase."""
+        return self._request(f"{self.issuer_url}/token/{person}").decode()
+
+    def mint(self, id_token: str) -> Any:
+        """Exchange an ID token for a Gemini Live token."""
+        headers = {"Authorization": f"Bearer {id_token}"}
+        return json.loads(self._request(self.function_url, method="POST", headers=headers))
+
+    def refusal(self, answer: Mapping[str, Any]) -> str:
+        """Try to open a session that must be refused, and return in what words it is."""
+        try:
+            asyncio.run(converse(answer, "Hello again!"))
+        except APIError as error:
+            return f"refused: {error}"
+        raise Failed("a session that must be refused was opened")
+
+    def _request(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                body: bytes = answer.read()
+                return body
+        except urllib.error.HTTPError as error:
+            raise Failed(f"{url} answered {error.code}: {error.read().decode()}") from None

@@ -1,0 +1,49 @@
+"""One function for all tests that leave it as they found it; a start costs a second."""
+
+from collections.abc import Iterator
+
+import pytest
+from stack import Stack, stack
+
+from local import tls
+from local.tls import Certificate
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in (
+        "provokes(reason): the test provokes a row of the error table over HTTP",
+        "reaches_gemini: the refusal comes after a request to Gemini",
+    ):
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificate]:
+    """An authority that this process, its SDK and its functions trust, and no other."""
+    made = tls.certificate(tmp_path_factory.mktemp("tls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(made.ca_file))
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shared(certificate: Certificate) -> Iterator[Stack]:
+    with stack(certificate) as unstarted, unstarted.running() as started:
+        yield started
+
+
+@pytest.fixture
+def livetoken(shared: Stack) -> Iterator[Stack]:
+    """The shared function, and Gemini as it was when the test ends."""
+    yield shared
+    shared.gemini.behaviour.fault = None
+    shared.gemini.behaviour.faults.clear()
+    shared.gemini.behaviour.delay = 0
+    shared.gemini.behaviour.retry_after = None
+
+
+@pytest.fixture
+def alone(certificate: Certificate) -> Iterator[Stack]:
+    """A stack of one's own, its function not started."""
+    with stack(certificate) as unstarted:
+        yield unstarted

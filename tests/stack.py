@@ -1,0 +1,215 @@
+"""The function as its clients meet it: a process, with the stand-in of Gemini and the issuer."""
+
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from livetoken.refusals import Reason
+from local.clock import Clock
+from local.function import Function
+from local.gemini import Behaviour, Gemini
+from local.issuer import Issuer
+from local.server import Server
+from local.tls import Certificate
+
+API_KEY = "test-key-0123456789abcdefghijklmnopqrstuv"
+ORIGIN = "https://app.example.com"
+
+POLICY = """
+api_version = "v1alpha"
+[profiles.default]
+model = "gemini-3.8-live"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+system_instruction = "You are a patient tutor."
+temperature = 0.7
+output_audio_transcription = {}
+session_resumption = {}
+[profiles.short]
+model = "gemini-3.8-live"
+expires_in = "5m"
+start_within = "30s"
+[profiles.short.config]
+response_modalities = ["AUDIO"]
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def is_refusal(self, reason: Reason) -> bool:
+        """Assert the contract's whole error shape for a reason; returns True, for asserts."""
+        meaning, retry_after = reason.value, self.headers.get("retry-after")
+        details: dict[str, Any] = {"reason": reason.name, "retryable": meaning.retryable}
+        if meaning.code in (429, 503):
+            assert retry_after is not None
+            assert int(retry_after) > 0
+            details["retryAfterSeconds"] = int(retry_after)
+        assert self.json == {
+            "error": {
+                "code": meaning.code,
+                "status": meaning.status,
+                "message": meaning.message,
+                "details": details,
+            }
+        }
+        assert self.status == meaning.code
+        assert self.headers["content-type"] == "application/json"
+        assert self.headers.get("www-authenticate") == ("Bearer" if self.status == 401 else None)
+        assert self.headers.get("allow") == ("POST, OPTIONS" if self.status == 405 else None)
+        self.is_never_stored()
+        return True
+
+    def is_never_stored(self) -> None:
+        """Assert what every answer has."""
+        assert self.headers["cache-control"] == "no-store"
+        assert self.headers["vary"] == "Origin"
+
+
+@dataclass
+class Stack:
+    """The function, and what it talks to."""
+
+    gemini: Gemini
+    issuer: Issuer
+    gemini_url: str
+    gemini_plain_url: str
+    issuer_url: str
+    clock: Clock
+    requests: "Requests"
+    function: Function = field(init=False)
+
+    def environment(self, **changes: str | None) -> dict[str, str]:
+        """The environment of a function here; a None takes a variable out."""
+        variables = {
+            "GEMINI_API_KEY": API_KEY,
+            "FIREBASE_PROJECT_ID": self.issuer.firebase_project,
+            "GOOGLE_CLIENT_IDS": self.issuer.google_client_id,
+            "ALLOWED_ORIGINS": ORIGIN,
+            "GOOGLE_GEMINI_BASE_URL": self.gemini_url,
+            "FIREBASE_KEYS_URL": f"{self.issuer_url}/keys/firebase",
+            "GOOGLE_KEYS_URL": f"{self.issuer_url}/keys/google",
+            **changes,
+        }
+        return {name: value for name, value in variables.items() if value is not None}
+
+    @contextmanager
+    def running(self, policy: str = POLICY, **changes: str | None) -> Iterator["Stack"]:
+        """A function of its own, with a policy and changed variables."""
+        with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
+            file = Path(folder, "policy.toml")
+            file.write_text(policy)
+            variables = self.environment(**{"POLICY_FILE": str(file), **changes})
+            with (
+                Path(folder, "log").open("wb") as log,
+                Function(variables, log=log) as function,
+            ):
+                function.wait_until_up()
+                started = replace(self)
+                started.function = function
+                yield started
+
+    def ask(
+        self,
+        body: bytes | dict[str, Any] | None = b"{}",
+        *,
+        token: str | None = "",
+        headers: Mapping[str, str | None] | None = None,
+        method: str = "POST",
+        path: str = "/",
+    ) -> Answer:
+        """One request; with no token named it is Ada's, with None there is none."""
+        token = self.issuer.id_token("ada") if token == "" else token
+        fields: dict[str, str | None] = {
+            "Authorization": None if token is None else f"Bearer {token}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
+        sent = [(name, value) for name, value in fields.items() if value is not None]
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        return self.send(sent, data, method, path)
+
+    def send(
+        self,
+        headers: list[tuple[str, str]],
+        body: bytes | None,
+        method: str = "POST",
+        path: str = "/",
+    ) -> Answer:
+        """One request with its headers as they are, some of them twice perhaps."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.function.port, timeout=20)
+        try:
+            connection.putrequest(method, path)
+            for name, value in headers:
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, fields, answer.read())
+        finally:
+            connection.close()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every decision logged so far."""
+        lines = [
+            json.loads(line) for line in self.function.output().splitlines() if line[:1] == "{"
+        ]
+        return [line for line in lines if line["message"] in ("minted", "refused")]
+
+    def logged(self, count: int) -> dict[str, Any]:
+        """The last of `count` decisions, once there are that many."""
+        until(lambda: len(self.log()) >= count)
+        return self.log()[count - 1]
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.02)
+
+
+class Requests:
+    """Every HTTP request to an app, minting or not, by the port that it came from."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.ports: list[int] = []
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.ports.append(scope["client"][1])
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def stack(certificate: Certificate) -> Iterator[Stack]:
+    """A stack whose Gemini and issuer run in this process, where tests can see and change them."""
+    clock = Clock()
+    gemini, issuer = Gemini(Behaviour(api_key=API_KEY), clock), Issuer()
+    requests = Requests(gemini.app)
+    with (
+        Server(requests, tls=0, certificate=certificate) as at,
+        Server(issuer.app) as issuer_at,
+    ):
+        yield Stack(gemini, issuer, at.tls_url, at.url, issuer_at.url, clock, requests)

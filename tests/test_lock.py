@@ -1,0 +1,135 @@
+"""policy.lock.json: a fresh one spares the import of google-genai and changes no byte."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import POLICY, Stack
+
+from livetoken import lock, policy
+from livetoken.__main__ import main
+
+SHIPPED = Path(__file__).parents[1] / "policy.toml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a policy and its fresh lock."""
+    file = tmp_path / "policy.toml"
+    file.write_text(POLICY)
+    assert main(["--policy", str(file), "lock"]) == 0
+    return tmp_path
+
+
+def edit(folder: Path, change: Callable[[Any], None]) -> None:
+    file = folder / "policy.lock.json"
+    written = json.loads(file.read_text())
+    change(written)
+    file.write_text(json.dumps(written))
+
+
+def minted(stack: Stack, folder: Path) -> tuple[dict[str, Any], bool, bool]:
+    """The body of a mint without its times, whether the SDK was imported, whether it warned."""
+    variables = {"POLICY_FILE": str(folder / "policy.toml"), "PYTHONPROFILEIMPORTTIME": "1"}
+    with stack.running(**variables) as livetoken:
+        assert livetoken.ask().status == 200
+        output = livetoken.function.output()
+    body = stack.gemini.minted()[-1].body
+    kept = {name: value for name, value in body.items() if not name.endswith("Time")}
+    warned = output.count('"severity": "WARNING"') == 1 and "policy.lock.json" in output
+    return kept, bool(re.search(r"\|\s+google\.genai", output)), warned
+
+
+def test_the_shipped_lock_is_current() -> None:
+    assert main(["--policy", str(SHIPPED), "lock", "--check"]) == 0
+
+
+def test_a_fresh_lock_and_a_compiled_policy_send_the_same_bytes(alone: Stack, folder: Path) -> None:
+    locked, imported, warned = minted(alone, folder)
+    assert (imported, warned) == (False, False)
+    (folder / "policy.lock.json").unlink()
+    compiled, imported, warned = minted(alone, folder)
+    assert (imported, warned) == (True, True)
+    times = re.compile(rb'"(expireTime|newSessionExpireTime)":"[^"]*",')
+    first, second = (times.sub(b"", mint.raw) for mint in alone.gemini.minted())
+    assert first == second
+    assert locked == compiled
+
+
+def set_uses(written: Any) -> None:
+    written["profiles"]["default"]["uses"] = 0
+
+
+def set_instruction(written: Any) -> None:
+    setup = written["profiles"]["default"]["bidiGenerateContentSetup"]
+    setup["systemInstruction"]["parts"][0]["text"] = "You are a pirate."
+
+
+def drop_setup(written: Any) -> None:
+    del written["profiles"]["default"]["bidiGenerateContentSetup"]
+
+
+def set_sdk(written: Any) -> None:
+    written["google-genai"] = "3.3.9"
+
+
+@pytest.mark.parametrize("change", [set_uses, set_instruction, drop_setup, set_sdk])
+def test_an_edited_lock_is_compiled_over(
+    alone: Stack, folder: Path, change: Callable[[Any], None]
+) -> None:
+    edit(folder, change)
+    body, imported, warned = minted(alone, folder)
+    assert (imported, warned) == (True, True)
+    assert body["uses"] == 1
+    text = body["bidiGenerateContentSetup"]["systemInstruction"]["parts"][0]["text"]
+    assert text == "You are a patient tutor."
+
+
+@pytest.mark.parametrize("comment", ["\n# touched\n", " "])
+def test_a_stale_lock_is_not_fresh(folder: Path, comment: str) -> None:
+    source = (folder / "policy.toml").read_bytes()
+    path = folder / "policy.lock.json"
+    assert lock.fresh(path, source, policy.read(source))
+    touched = source + comment.encode()
+    assert lock.fresh(path, touched, policy.read(touched)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"profiles": 1}', "\x00", "[" * 100_000]
+)
+def test_what_is_no_lock_is_not_fresh(folder: Path, text: str) -> None:
+    source = (folder / "policy.toml").read_bytes()
+    (folder / "policy.lock.json").write_text(text)
+    assert lock.fresh(folder / "policy.lock.json", source, policy.read(source)) is None
+
+
+@pytest.mark.parametrize("change", [set_uses, drop_setup])
+def test_a_lock_that_locks_less_is_not_fresh_whatever_its_hash(
+    folder: Path, change: Callable[[Any], None]
+) -> None:
+    source = (folder / "policy.toml").read_bytes()
+    path = folder / "policy.lock.json"
+    edit(folder, change)
+    path.write_text(lock.write(source, json.loads(path.read_text())["profiles"]))
+    assert lock.fresh(path, source, policy.read(source)) is None
+
+
+def test_lock_check_tells_stale_from_current(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--policy", str(folder / "policy.toml"), "lock", "--check"]
+    assert main(command) == 0
+    edit(folder, set_uses)
+    assert main(command) == 1
+    assert "python -m livetoken lock" in capsys.readouterr().err
+    assert "python -m livetoken lock" not in (folder / "policy.lock.json").read_text()
+
+
+def test_a_policy_with_mistakes_writes_no_lock(folder: Path) -> None:
+    before = (folder / "policy.lock.json").read_text()
+    (folder / "policy.toml").write_text(POLICY + "\nnonsense = 1\n")
+    assert main(["--policy", str(folder / "policy.toml"), "lock"]) == 1
+    assert (folder / "policy.lock.json").read_text() == before

@@ -1,0 +1,287 @@
+"""The policy: what is a mistake, where it is said to be, and what `check` shows of a sound one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.genai import types
+
+from livetoken import policy, report
+from livetoken.__main__ import main
+from livetoken.compiler import compile_policy
+from livetoken.problems import Problems
+from livetoken.typecheck import check
+
+HEAD = 'api_version = "v1alpha"\n'
+PROFILE = '[profiles.default]\nmodel = "gemini-3.8-live"\n'
+CONFIG = '[profiles.default.config]\nresponse_modalities = ["AUDIO"]\n'
+SHIPPED = Path(__file__).parents[1] / "policy.toml"
+
+
+def problems(source: str) -> list[str]:
+    """Where a policy's mistakes are said to be."""
+    try:
+        compile_policy(policy.read(source.encode()))
+    except Problems as found:
+        return [line.partition(": ")[0] for line in found.lines]
+    return []
+
+
+def setup(config: str) -> Any:
+    """The compiled setup of a profile's config."""
+    bodies = compile_policy(policy.read((HEAD + PROFILE + CONFIG + config).encode()))
+    return bodies["default"]["bidiGenerateContentSetup"]
+
+
+def test_the_smallest_policy_is_sound() -> None:
+    assert problems(HEAD + PROFILE + CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        ("", ["api_version", "profiles"]),
+        ("profiles = 1\n" + HEAD, ["profiles", "profiles"]),
+        ("profiles.default = 1\n" + HEAD, None),
+        ('api_version = "v1"\n' + PROFILE + CONFIG, ["api_version"]),
+        ("api_version = 1\n" + PROFILE + CONFIG, ["api_version"]),
+        (HEAD + "[caller]\n" + PROFILE + CONFIG, ["caller"]),
+        (HEAD + "[callers]\nallow_anonymous = 1\n" + PROFILE + CONFIG, ["callers.allow_anonymous"]),
+        (HEAD + "[callers]\nalow = true\n" + PROFILE + CONFIG, ["callers.alow"]),
+        (HEAD + "[profiles.default]\n" + CONFIG, ["profiles.default.model"]),
+        (HEAD + "[profiles.default]\nmodel = ''\n" + CONFIG, ["profiles.default.model"]),
+        (HEAD + "[profiles.default]\nmodel = 'a b'\n" + CONFIG, ["profiles.default.model"]),
+        (
+            HEAD + "[profiles.default]\nmodel = 'tunedModels/x'\n" + CONFIG,
+            ["profiles.default.model"],
+        ),
+        (HEAD + PROFILE, ["profiles.default.config.response_modalities"]),
+    ],
+)
+def test_a_mistake_outside_config_has_its_path(source: str, where: list[str] | None) -> None:
+    assert problems(source) if where is None else problems(source) == where
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        '[callers]\napp_check = "required"',
+        "[callers]\nrequire = { email_verified = [true] }",
+        '[callers]\nmax_auth_age = "24h"',
+        '[profiles.default]\nlimit = "30/hour"',
+        "[profiles.default]\nrequire = { plan = ['pro'] }",
+        "[profiles.default]\nclient_may_set = ['temperature']",
+        "[profiles.default]\nclaims = { level = { max_length = 20 } }",
+    ],
+)
+def test_a_setting_that_is_not_there_yet_is_refused(setting: str) -> None:
+    table, _, line = setting.partition("\n")
+    name = f"{table.strip('[]')}.{line.split()[0]}"
+    if table == "[callers]":
+        assert problems(HEAD + setting + "\n" + PROFILE + CONFIG) == [name]
+    else:
+        assert problems(HEAD + PROFILE + line + "\n" + CONFIG) == [name]
+
+
+@pytest.mark.parametrize(
+    ("times", "where"),
+    [
+        ('expires_in = "0s"', ["expires_in"]),
+        ('expires_in = "20h"', ["expires_in"]),
+        ('expires_in = "19h59m59s"', []),
+        ('expires_in = ""', ["expires_in"]),
+        ('expires_in = "30"', ["expires_in"]),
+        ('expires_in = "30 m"', ["expires_in"]),
+        ('expires_in = "-5m"', ["expires_in"]),
+        ('expires_in = "1.5h"', ["expires_in"]),
+        ("expires_in = 30", ["expires_in"]),
+        ('expires_in = "30s"', []),
+        ('start_within = "0m"', ["start_within"]),
+        ('start_within = "31m"', ["start_within"]),
+        ('start_within = "30m"', []),
+        ('start_within = "5m"\nexpires_in = "4m"', ["start_within"]),
+    ],
+)
+def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
+    assert problems(HEAD + PROFILE + times + "\n" + CONFIG) == [
+        f"profiles.default.{name}" for name in where
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        ("temprature = 0.7", "temprature"),
+        ("temperature = '0.7'", "temperature"),
+        ("temperature = true", "temperature"),
+        ("temperature = nan", "temperature"),
+        ("temperature = inf", "temperature"),
+        ("topP = 0.5", "topP"),
+        ("seed = 1.5", "seed"),
+        ("seed = 2026-11-23", "seed"),
+        ("max_output_tokens = '5'", "max_output_tokens"),
+        ("enable_affective_dialog = 'yes'", "enable_affective_dialog"),
+        ("enable_affective_dialog = 1", "enable_affective_dialog"),
+        ("media_resolution = 'HUGE'", "media_resolution"),
+        ("thinking_config = { thinking_level = 'SUPER' }", None),
+        ("http_options = { timeout = 1 }", "http_options"),
+        ("generation_config = {}", "generation_config"),
+        ("session_resumption = { handle = 'x' }", "session_resumption.handle"),
+        ("session_resumption = { hande = 'x' }", "session_resumption.hande"),
+        ("session_resumption = { transparent = true }", "session_resumption.transparent"),
+        ("session_resumption = true", "session_resumption"),
+        ("explicit_vad_signal = true", "explicit_vad_signal"),
+        ("system_instruction = 7", "system_instruction"),
+        ("system_instruction = { prts = [] }", "system_instruction.prts"),
+        ("system_instruction = 'Level: ${claim.level}'", "system_instruction"),
+        ("system_instruction = 'Pay $${ 5'", "system_instruction"),
+        ("tools = []", "tools"),
+        ("tools = [{}]", "tools.0"),
+        ("tools = [{ google_serch = {} }]", "tools.0.google_serch"),
+        ("tools = [{ googleSearch = {} }]", "tools.0.googleSearch"),
+        ("tools = [{ google_search = {} }, {}]", "tools.1"),
+        ("tools = { google_search = {} }", "tools"),
+        ("tools = [{ function_declarations = [{ nam = 'x' }] }]", None),
+        ("tools = [{ retrieval = {} }]", "tools.0.retrieval"),
+        ("labels = { a = 1 }", "labels.a"),
+        ("speech_config = { language_code = 1 }", "speech_config.language_code"),
+        ("safety_settings = [{ method = 'SEVERITY' }]", "safety_settings.0.method"),
+    ],
+)
+def test_a_mistake_in_a_config_has_its_path(config: str, where: str | None) -> None:
+    found = problems(HEAD + PROFILE + CONFIG + config)
+    assert found if where is None else found == [f"profiles.default.config.{where}"]
+
+
+@pytest.mark.parametrize("modalities", ["", "response_modalities = []", "temperature = 1.0"])
+def test_response_modalities_are_demanded(modalities: str) -> None:
+    source = HEAD + PROFILE + "[profiles.default.config]\n" + modalities
+    assert problems(source) == ["profiles.default.config.response_modalities"]
+
+
+@pytest.mark.parametrize("modality", ["AUDO", "audio"])
+def test_an_unknown_modality_is_a_mistake(modality: str) -> None:
+    source = HEAD + PROFILE + f"[profiles.default.config]\nresponse_modalities = ['{modality}']"
+    assert problems(source) == ["profiles.default.config.response_modalities.0"]
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "sound"),
+    [
+        ("gemini-3.8-live", "", True),
+        ("gemini-3.8-live", "thinking_config = { thinking_level = 'LOW' }", False),
+        ("models/gemini-3.8-live", "thinking_config = { thinking_level = 'LOW' }", False),
+        ("gemini-3.8-live-extended-thinking", "", False),
+        ("gemini-3.8-live-extended-thinking", "thinking_config = {}", False),
+        ("gemini-3.8-live-extended-thinking", "thinking_config = { thinking_level = 'LOW' }", True),
+        ("gemini-9-live", "thinking_config = { thinking_level = 'LOW' }", True),
+    ],
+)
+def test_a_thinking_level_must_suit_the_model(model: str, config: str, sound: bool) -> None:
+    profile = f"[profiles.default]\nmodel = '{model}'\n"
+    where = "profiles.default.config.thinking_config.thinking_level"
+    assert problems(HEAD + profile + CONFIG + config) == ([] if sound else [where])
+
+
+def test_all_mistakes_are_found_at_once() -> None:
+    source = (
+        "typo = 1\n"
+        + HEAD
+        + PROFILE
+        + "limit = '3/hour'\n"
+        + CONFIG
+        + "temprature = 1\ntopP = 1\nexplicit_vad_signal = true\n"
+        + "session_resumption = { transparent = true }\ntools = [{}]\n"
+        + "[profiles.other.config]\nseed = 'x'\n"
+    )
+    config = "profiles.default.config."
+    assert problems(source) == [
+        "profiles.default.limit",
+        "profiles.other.model",
+        "typo",
+        f"{config}temprature",
+        f"{config}topP",
+        f"{config}tools.0",
+        f"{config}session_resumption.transparent",
+        f"{config}explicit_vad_signal",
+        "profiles.other.config.seed",
+        "profiles.other.config.response_modalities",
+    ]
+
+
+def test_a_close_name_is_suggested() -> None:
+    (mistake,) = check(types.LiveConnectConfig, {"temprature": 1})
+    assert mistake == (("temprature",), "unknown, did you mean temperature?")
+
+
+def test_what_a_config_says_is_what_gemini_gets() -> None:
+    assert setup("""
+temperature = 1
+top_p = 0.5
+seed = 7
+media_resolution = "MEDIA_RESOLUTION_LOW"
+system_instruction = 'Say "hi" — in one line'
+speech_config = { voice_config = { prebuilt_voice_config = { voice_name = "Kore" } } }
+realtime_input_config = { automatic_activity_detection = { silence_duration_ms = 700 } }
+context_window_compression = { trigger_tokens = 9000, sliding_window = {} }
+proactivity = { proactive_audio = true }
+labels = { teamName = "a" }
+[[profiles.default.config.tools]]
+google_search = {}
+[[profiles.default.config.tools]]
+function_declarations = [{ name = "light", parameters = { type = "OBJECT", properties = \
+{ onOff = { type = "BOOLEAN" } } } }]
+""") == {
+        "model": "models/gemini-3.8-live",
+        "generationConfig": {
+            "responseModalities": ["AUDIO"],
+            "temperature": 1.0,
+            "topP": 0.5,
+            "seed": 7,
+            "mediaResolution": "MEDIA_RESOLUTION_LOW",
+            "speechConfig": {"voice_config": {"prebuilt_voice_config": {"voice_name": "Kore"}}},
+        },
+        "systemInstruction": {"parts": [{"text": 'Say "hi" — in one line'}], "role": "user"},
+        "realtimeInputConfig": {"automatic_activity_detection": {"silence_duration_ms": 700}},
+        "contextWindowCompression": {"trigger_tokens": 9000, "sliding_window": {}},
+        "proactivity": {"proactive_audio": True},
+        "labels": {"teamName": "a"},
+        "tools": [
+            {"googleSearch": {}},
+            {
+                "functionDeclarations": [
+                    {
+                        "name": "light",
+                        "parameters": {
+                            "type": "OBJECT",
+                            "properties": {"onOff": {"type": "BOOLEAN"}},
+                        },
+                    }
+                ]
+            },
+        ],
+    }
+
+
+def test_check_prints_what_each_profile_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--policy", str(SHIPPED), "check"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("default", "quick", "research", "within 30s", "ended after 5m", "LOW", "nothing"):
+        assert words in printed
+    assert max(map(len, printed.splitlines())) <= report.WIDTH
+
+
+def test_check_prints_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(HEAD + PROFILE + CONFIG + "topP = 1\nseed = 'x'\n")
+    assert main(["--policy", str(file), "check"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 2
+
+
+def test_a_policy_that_is_not_there_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--policy", str(tmp_path / "none.toml"), "check"]) == 1
+    assert "cannot be read: No such file" in capsys.readouterr().err
