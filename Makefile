@@ -30,11 +30,13 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
-bench: $(READY) ## compare HTTP clients: CPU a request and import time
-	@$(PYTHON) bench/http_clients.py
+bench: ## measure HTTP clients: CPU a request and import time
+	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
+		.venv-bench/bin/pip install --quiet -r bench/requirements.txt; }
+	@.venv-bench/bin/python bench/http_clients.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt

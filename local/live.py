@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -49,11 +49,12 @@ async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSo
         return
     except WebSocketDisconnect:
         return
+    opened = state.clock()
     try:
         await send(websocket, {"setupComplete": {}})
         exchange = Exchange(state, session.setup, conversation, websocket)
         await _first_to_end(
-            _converse(websocket, session, exchange, known), _watch(state, token, websocket)
+            _converse(websocket, session, exchange, known), _watch(state, token, opened, websocket)
         )
     except Close as end:
         session.closed, conversation.open = end.code, False
@@ -156,9 +157,9 @@ async def _converse(
             raise Close(INVALID, str(error)) from None
 
 
-async def _watch(state: State, token: Token, websocket: WebSocket) -> None:
+async def _watch(state: State, token: Token, opened: datetime, websocket: WebSocket) -> None:
     """Tells the client that the end is near, and ends the socket when it has come."""
-    opened, told = state.clock(), False
+    told = False
     while True:
         now, behaviour = state.clock(), state.behaviour
         left = opened + timedelta(seconds=behaviour.connection_life) - now
