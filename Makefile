@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lock requirements bench clean
+.PHONY: help run test check lock requirements bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,6 +19,9 @@ test: $(READY) ## linter, types and tests
 	$(BIN)/mypy .
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 6 --dist worksteal
+
+check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
+	@$(BIN)/python -m livetoken check
 
 lock: $(READY) ## compile policy.toml into policy.lock.json
 	@$(BIN)/python -m livetoken lock

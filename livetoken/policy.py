@@ -121,24 +121,29 @@ class Table:
         self._problems = problems
 
     def problem(self, key: str, message: str) -> None:
+        """Report a mistake at a key of this table, or at the table itself for ""."""
         self._problems.append(f"{self._at(key)}: {message}")
 
     def text(self, key: str) -> str | None:
+        """Take a text that must be there."""
         if key not in self._left:
             self._known.append(key)
             self.problem(key, "is required")
         return self._take(key, str, "text", None)
 
     def boolean(self, key: str, default: bool) -> bool:
+        """Take true or false."""
         return self._take(key, bool, "true or false", default)
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str | None:
+        """Take one of some words, which must be there."""
         value = self.text(key)
         if value is not None and value not in choices:
             self.problem(key, "must be " + " or ".join(f'"{choice}"' for choice in choices))
         return value
 
     def duration(self, key: str, default: timedelta) -> timedelta | None:
+        """Take a time such as "1h30m"; None where it is malformed."""
         value = self._take(key, str, "a time as text", None)
         if value is None:
             return default
@@ -150,9 +155,11 @@ class Table:
         return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
     def raw(self, key: str) -> Mapping[str, Any]:
+        """Take a table as it is."""
         return self._take(key, dict, "a table", {})
 
     def table(self, key: str) -> "Table":
+        """Take a table to be checked in its turn."""
         return Table(self.raw(key), self._at(key), self._problems)
 
     def tables(self) -> Iterator[tuple[str, "Table"]]:

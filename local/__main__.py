@@ -1,8 +1,8 @@
 """`python -m local`: a stand-in of Gemini, an issuer and the real function, on loopback alone.
 
 The whole path is walked once; then everything stays up until Ctrl-C, unless `--once` is given.
-`PORT` (the function), `GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` name ports; each is a free
-one otherwise.
+`POLICY_FILE` names a policy to try. `PORT` (the function), `GEMINI_PORT`, `GEMINI_TLS_PORT` and
+`ISSUER_PORT` name ports; each is a free one otherwise.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from google.genai.errors import APIError
+
 from local import tls
 from local.clock import Clock
 from local.function import Function, NotStarted
@@ -26,13 +28,15 @@ from local.people import PEOPLE
 from local.server import Server
 from local.walk import Failed, Walk
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main() -> int:
     """Run it; returns 1 where a step of the walk fails."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the walk")
     once = parser.parse_args().once
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
@@ -42,7 +46,7 @@ def main() -> int:
                 print("\nWalked: every step as it must be.")
                 if not once:
                     _stay_up(walk, log)
-    except (Failed, NotStarted, OSError) as error:
+    except (Failed, NotStarted, APIError, OSError) as error:
         print(f"\nfailed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -54,6 +58,8 @@ def main() -> int:
 def _running(folder: Path, log: Path) -> Iterator[Walk]:
     """Everything up, and down again whatever happens."""
     certificate = tls.certificate(folder / "tls")
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # everything is on loopback
     os.environ["SSL_CERT_FILE"] = str(certificate.ca_file)  # for google-genai and the function
     clock, issuer, key = Clock(), Issuer(), secrets.token_urlsafe(30)
     gemini = Gemini(Behaviour(api_key=key), clock)
@@ -69,6 +75,7 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
     ):
         environment = {
             "GEMINI_API_KEY": key,
+            "POLICY_FILE": os.environ.get("POLICY_FILE", "policy.toml"),
             "FIREBASE_PROJECT_ID": issuer.firebase_project,
             "GOOGLE_CLIENT_IDS": issuer.google_client_id,
             "GOOGLE_GEMINI_BASE_URL": gemini_at.tls_url,
@@ -81,11 +88,15 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
                 f"function  {function.url}", f"Gemini    {gemini_at.tls_url} (a stand-in)", sep="\n"
             )
             print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})\n")
-            yield Walk(function.url, issuer_at.url, clock)
+            try:
+                yield Walk(function.url, issuer_at.url, clock)
+            finally:
+                for number in _ENDING:  # a second Ctrl-C would leave something behind
+                    signal.signal(number, signal.SIG_IGN)
 
 
 def _say(step: str, outcome: str) -> None:
-    print(f"  {step:<18} {outcome}", flush=True)
+    print(f"  {step:<14}{outcome}", flush=True)
 
 
 def _stay_up(walk: Walk, log: Path) -> None:

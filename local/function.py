@@ -26,7 +26,7 @@ class Function:
     Args:
         environment: the variables of the deployment.
         port: where it listens, on loopback; 0 takes a free one.
-        log: where its standard output and error go.
+        log: a file for its standard output and error; its folder takes what else it writes.
     """
 
     def __init__(self, environment: Mapping[str, str], *, log: IO[bytes], port: int = 0) -> None:
@@ -36,10 +36,11 @@ class Function:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CONFIGURED)}
         framework = str(Path(sys.executable).with_name("functions-framework"))
         command = [framework, "--target=mint_token", "--host=127.0.0.1", f"--port={self.port}"]
+        runtime = Path(log.name).parent  # gunicorn puts a control socket there, or else in $HOME
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**inherited, **environment},
+            env={**inherited, "XDG_RUNTIME_DIR": str(runtime), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

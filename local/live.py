@@ -216,7 +216,7 @@ async def _close(websocket: WebSocket, end: Close) -> None:
     reason = end.reason.encode()[:123].decode(errors="ignore")  # RFC 6455, 5.5
     try:
         await websocket.close(end.code, reason)
-    except RuntimeError:
+    except (RuntimeError, WebSocketDisconnect):
         return  # the client had gone first
 
 

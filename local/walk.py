@@ -43,9 +43,8 @@ class Walk:
         say("sign in", f"ada, with a Firebase ID token of {len(id_token)} characters")
         answer = self.mint(id_token)
         ends, starts = answer["expireTime"], answer["newSessionExpireTime"]
-        say(
-            "mint", f"{answer['name'][:24]}… to be used by {starts[11:19]}, until {ends[11:19]} UTC"
-        )
+        name = f"{answer['name'][:24]}…"
+        say("mint", f"{name} to be used by {starts[11:19]}, until {ends[11:19]} UTC")
         heard = asyncio.run(converse(answer, "Hello, tutor!"))
         if not heard.transcript or not heard.audio:
             raise Failed("connected, and nothing was heard")
@@ -53,14 +52,11 @@ class Walk:
         seconds = len(heard.audio) / 2 / SAMPLE_RATE
         say("exchange", f"said “Hello, tutor!”, heard {seconds:.1f} s and “{heard.transcript}”")
         say("second use", self.refusal(answer))
-        for name, field in (
-            ("too late to start", "newSessionExpireTime"),
-            ("too late", "expireTime"),
-        ):
+        for step, field in (("start late", "newSessionExpireTime"), ("past its end", "expireTime")):
             fresh = self.mint(id_token)
             ahead = datetime.fromisoformat(fresh[field]) - self.clock() + timedelta(seconds=1)
             with self.clock.ahead(ahead):
-                say(name, f"{self.refusal(fresh)}, its clock {ahead.total_seconds():.0f} s ahead")
+                say(step, f"Gemini's clock {ahead.total_seconds():.0f} s on, {self.refusal(fresh)}")
 
     def sign_in(self, person: str) -> str:
         """Get an ID token of a test person, as an app gets one from Firebase."""
@@ -76,7 +72,7 @@ class Walk:
         try:
             asyncio.run(converse(answer, "Hello again!"))
         except APIError as error:
-            return f"refused: {error}"
+            return f"refused with {error.code}: {error.details}"
         raise Failed("a session that must be refused was opened")
 
     def _request(

@@ -673,6 +673,7 @@ def test_resuming_is_no_use_and_keeps_the_history(stand: Stand) -> None:
     stand.clock.advance(120)
     again = stand.talk(token, "two", {"session_resumption": {"handle": handle}})
     assert said(again) == "I heard: two (turn 2)"
+    assert stand.gemini.sessions[-1].setup == setup(sessionResumption={"handle": handle})
     third = stand.talk(token, "three", {"session_resumption": {"handle": handle_of(again)}})
     assert said(third) == "I heard: three (turn 3)"
     assert [one.resumed for one in stand.gemini.sessions] == [False, True, True]
@@ -802,7 +803,9 @@ def test_nothing_is_transcribed_that_the_setup_does_not_ask_for(stand: Stand) ->
 
 def test_a_turn_waits_until_it_is_complete(stand: Stand) -> None:
     with opened(stand, stand.token()) as ws:
-        first = {"client_content": {"turns": [{"role": "user", "parts": [{"text": "one"}]}]}}
+        spoken = (("user", "one"), ("model", "I see."))
+        turns = [{"role": role, "parts": [{"text": text}]} for role, text in spoken]
+        first = {"client_content": {"turns": turns}}
         ws.send(json.dumps(first))
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
@@ -835,6 +838,7 @@ def test_activity_can_be_marked_by_hand(stand: Stand) -> None:
     by_hand = {"automaticActivityDetection": {"disabled": True}}
     with opened(stand, stand.token(setup(realtimeInputConfig=by_hand))) as ws:
         ws.send(json.dumps(audio(pcm(0.2))))
+        ws.send(json.dumps({"realtimeInput": {"activityEnd": {}}}))
         ws.send(json.dumps({"realtimeInput": {"activityStart": {}}}))
         for samples in (pcm(0.2), pcm(0.6, loud=False)):
             ws.send(json.dumps(audio(samples)))

@@ -1,0 +1,68 @@
+"""`make run` as a person at a terminal meets it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from stack import until
+
+from local.function import ROOT, free_port
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    ports = {name: str(free_port()) for name in ("PORT", "GEMINI_TLS_PORT", "ISSUER_PORT")}
+    with (
+        (tmp_path / "output").open("w+") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "local"],
+            cwd=ROOT,
+            env={**os.environ, **ports, "TMPDIR": str(tmp_path)},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as run,
+    ):
+        printed = Path(output.name).read_text
+        until(lambda: "What it logs" in printed() or run.poll() is not None, 30)
+        match = re.search(r"curl -s (http://\S+/token/ada)", printed())
+        assert match, printed()
+        with urllib.request.urlopen(match[1]) as answer:
+            token = answer.read().decode()
+        request = urllib.request.Request(f"http://127.0.0.1:{ports['PORT']}", method="POST")
+        request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+        os.killpg(run.pid, number)
+        os.killpg(run.pid, number)
+        assert run.wait(15) == 0, printed()
+    assert "Traceback" not in printed()
+    for port in ports.values():
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(port)), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    source = (ROOT / "policy.toml").read_text()
+    policy.write_text(source.replace('model = "gemini-3.8-live"', 'model = "gemini-gone-live"', 1))
+    run = subprocess.run(
+        [sys.executable, "-m", "local", "--once"],
+        cwd=ROOT,
+        env={**os.environ, "POLICY_FILE": str(policy)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    assert "mint" in run.stdout
+    assert "connect" not in run.stdout
+    assert "failed: " in run.stderr
+    assert "Traceback" not in run.stderr
