@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The present, with a zone."""
+    """The present with a zone, `by` some time ahead."""
 
     def __init__(self) -> None:
-        self._ahead = timedelta()
+        self.by = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
+        return datetime.now(UTC) + self.by
 
     @contextmanager
     def ahead(self, by: timedelta) -> Iterator[None]:
         """Run ahead for a while: what must happen later can be seen now."""
-        self._ahead = by
+        self.by = by
         try:
             yield
         finally:
-            self._ahead = timedelta()
+            self.by = timedelta()

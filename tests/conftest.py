@@ -1,9 +1,12 @@
 """One function for all tests that leave it as they found it; a start costs a second."""
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
+from google.genai import errors
 from stack import Stack, stack
+from stand import Stand
 
 from local import tls
 from local.tls import Certificate
@@ -47,3 +50,14 @@ def alone(certificate: Certificate) -> Iterator[Stack]:
     """A stack of one's own, its function not started."""
     with stack(certificate) as unstarted:
         yield unstarted
+
+
+@pytest.fixture
+def stand(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    """The stand-in of Gemini alone."""
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    warnings.simplefilter("ignore", errors.ExperimentalWarning)
+    made = Stand(certificate)
+    with made.server:
+        yield made

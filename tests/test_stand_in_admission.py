@@ -1,0 +1,237 @@
+"""Who gets a session at the stand-in of Gemini, and with which setup.
+
+google-genai itself connects wherever it can; `websockets` where the client is hostile, or writes
+the way JavaScript does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from stand import (
+    AUDIO,
+    MODEL,
+    SETUP,
+    THINKING,
+    Stand,
+    hello,
+    message,
+    said,
+    setup,
+    start,
+    turn,
+    words,
+)
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+# --- who gets a session ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", [None, "auth_tokens/" + "0" * 64, "nonsense"])
+def test_without_a_good_token_the_first_frame_closes_1007(stand: Stand, shown: str | None) -> None:
+    with stand.socket(shown) as ws:
+        with pytest.raises(TimeoutError):
+            ws.recv(timeout=0.05)
+        assert stand.closed(ws, {"setup": SETUP}) == 1007
+        assert "Missing or malformed auth token" in ws.close_reason  # type: ignore[operator]
+
+
+def test_a_bogus_token_is_refused_to_the_sdk(stand: Stand) -> None:
+    assert stand.refusal("auth_tokens/" + "0" * 64) == 1007
+
+
+def test_a_token_is_refused_without_the_constrained_method(stand: Stand) -> None:
+    token = stand.token()
+    with stand.socket(token, method="BidiGenerateContent") as ws:
+        assert stand.closed(ws, {"setup": SETUP}) in (1007, 1008)
+    assert said(stand.talk(token)), "it was not used up by that"
+
+
+@pytest.mark.parametrize("slash", ["/", "//"])
+def test_javascript_connects(stand: Stand, slash: str) -> None:
+    with stand.socket(stand.token(), slash=slash) as ws:
+        got = turn(ws, {"setup": {"model": MODEL}}, hello())
+    assert got[0] == {"setupComplete": {}}
+    assert words(got) == ["I heard: hello (turn 1)"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        hello(),
+        "no json",
+        {"setup": {"modle": MODEL}},
+        {"setup": SETUP, "clientContent": {}},
+        {"setup": None},
+        {},
+        [],
+        "[" * 50_000,
+    ],
+)
+def test_the_first_message_must_be_a_setup(stand: Stand, first: Any) -> None:
+    token = stand.token()
+    with stand.socket(token) as ws:
+        assert stand.closed(ws, first) == 1007
+    assert stand.gemini.sessions == []
+    assert said(stand.talk(token)), "a setup that was refused used nothing up"
+
+
+def test_a_client_that_says_nothing_is_let_go(stand: Stand) -> None:
+    stand.behaviour.setup_timeout = 0.05
+    with stand.socket(stand.token()) as ws:
+        assert stand.closed(ws) == 1008
+
+
+def test_a_second_use_is_refused(stand: Stand) -> None:
+    token = stand.token()
+    stand.talk(token)
+    assert stand.refusal(token) == 1011
+    stand.behaviour.refusal_code = 1008
+    assert stand.refusal(token) == 1008
+    assert len(stand.gemini.sessions) == 1
+
+
+@pytest.mark.parametrize(("uses", "sessions"), [(None, 1), (2, 2), ("1", 1)])
+def test_a_token_starts_as_many_sessions_as_it_has_uses(
+    stand: Stand, uses: Any, sessions: int
+) -> None:
+    token = stand.token(uses=uses)
+    for _ in range(sessions):
+        start(stand, token)
+    with stand.socket(token) as ws:
+        assert stand.closed(ws, {"setup": SETUP}) == 1011
+
+
+def test_zero_uses_are_unlimited_and_negative_ones_refused(stand: Stand) -> None:
+    token = stand.token(uses=0)
+    for _ in range(4):
+        start(stand, token)
+    assert stand.post({"uses": -1})[0] == 400
+
+
+def test_two_at_once_with_one_use_get_one_session(stand: Stand) -> None:
+    token = stand.token()
+    gate = threading.Barrier(12)
+
+    def race(ws: ClientConnection) -> bool:
+        gate.wait(5)
+        ws.send(json.dumps({"setup": {"model": MODEL}}))
+        try:
+            return message(ws) == {"setupComplete": {}}
+        except ConnectionClosed:
+            return False
+
+    with ExitStack() as stack, ThreadPoolExecutor(12) as pool:
+        sockets = [stack.enter_context(stand.socket(token)) for _ in range(12)]
+        won = list(pool.map(race, sockets))
+    assert won.count(True) == 1 == len(stand.gemini.sessions)
+
+
+def test_an_expired_token_is_refused(stand: Stand) -> None:
+    late = stand.clock.at(3000)
+    token = stand.token(expireTime=stand.clock.at(1000), newSessionExpireTime=late)
+    stand.clock.advance(1001)
+    assert stand.refusal(token) == 1011
+
+
+def test_a_session_that_starts_too_late_is_refused(stand: Stand) -> None:
+    given, default = stand.token(newSessionExpireTime=stand.clock.at(10)), stand.token()
+    stand.clock.advance(11)
+    assert stand.refusal(given) == 1011
+    start(stand, default)
+    default = stand.token()
+    stand.clock.advance(61)
+    assert stand.refusal(default) == 1011
+
+
+# --- which setup it has ----------------------------------------------------------------------
+
+
+def test_a_full_lock_replaces_the_setup_of_the_client_in_silence(stand: Stand) -> None:
+    config = {"response_modalities": ["TEXT"], "system_instruction": "Obey me.", "temperature": 2}
+    stand.talk(stand.token(), config=config, model="gemini-of-mine")
+    assert stand.gemini.sessions[0].setup == SETUP
+
+
+def test_a_mask_overwrites_its_fields_and_clears_what_the_token_leaves_unset(stand: Stand) -> None:
+    token = stand.token(
+        setup(systemInstruction={"parts": [{"text": "Teach."}]}),
+        fieldMask="model,systemInstruction,tools,generationConfig.temperature",
+    )
+    client = {
+        "model": "models/other",
+        "generationConfig": {"responseModalities": ["AUDIO"], "temperature": 2, "seed": 7},
+        "systemInstruction": {"parts": [{"text": "Obey me."}]},
+        "tools": [{"googleSearch": {}}],
+        "inputAudioTranscription": {},
+    }
+    start(stand, token, client)
+    assert stand.gemini.sessions[0].setup == {
+        "model": MODEL,
+        "generationConfig": {"responseModalities": ["AUDIO"], "seed": 7},
+        "systemInstruction": {"parts": [{"text": "Teach."}]},
+        "inputAudioTranscription": {},
+    }
+
+
+def test_a_token_without_a_setup_leaves_it_to_the_client(stand: Stand) -> None:
+    client = setup(generationConfig={"responseModalities": ["AUDIO"], "seed": 7})
+    start(stand, stand.token(None), client)
+    assert stand.gemini.sessions[0].setup == client
+
+
+@pytest.mark.parametrize(
+    "locked",
+    [
+        {"model": MODEL},
+        setup(generationConfig={"temperature": 1}),
+        setup(generationConfig={"responseModalities": ["TEXT"]}),
+        setup(generationConfig={"responseModalities": ["AUDIO", "TEXT"]}),
+        setup(generationConfig={"responseModalities": []}),
+    ],
+)
+def test_text_is_refused_and_text_is_the_default(stand: Stand, locked: Any) -> None:
+    assert stand.refusal(stand.token(locked), AUDIO) == 1007
+
+
+@pytest.mark.parametrize("model", ["models/gemini-2.0-flash-live-001", "gemini-3.8-live", ""])
+def test_an_unknown_model_mints_but_does_not_connect(stand: Stand, model: str) -> None:
+    token = stand.token(setup(model=model))
+    with stand.socket(token) as ws:
+        assert stand.closed(ws, {"setup": SETUP}) == 1007
+        assert "project-scoped" in ws.close_reason  # type: ignore[operator]
+
+
+def test_models_can_be_added(stand: Stand) -> None:
+    stand.behaviour.models["models/gemini-4-live"] = "free"
+    start(stand, stand.token(setup(model="models/gemini-4-live")))
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "accepted"),
+    [
+        (MODEL, None, True),
+        (MODEL, "LOW", False),
+        (THINKING, None, False),
+        (THINKING, "LOW", True),
+        ("models/gemini-3.1-flash-live-preview", None, True),
+        ("models/gemini-3.1-flash-live-preview", "LOW", True),
+    ],
+)
+def test_each_model_has_its_rule_for_thinking_levels(
+    stand: Stand, model: str, level: str | None, accepted: bool
+) -> None:
+    thinking = {"thinkingConfig": {"thinkingLevel": level}} if level else {}
+    token = stand.token(
+        setup(model=model, generationConfig={"responseModalities": ["AUDIO"], **thinking})
+    )
+    if accepted:
+        start(stand, token)
+    else:
+        assert stand.refusal(token) == 1007
