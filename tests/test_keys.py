@@ -146,6 +146,20 @@ def test_a_herd_of_cold_callers_makes_one_fetch() -> None:
     with_cache(test)
 
 
+def test_a_caller_who_leaves_takes_no_fetch_from_the_others() -> None:
+    async def test(cache: Cache) -> None:
+        cache.issuer.key_fault, cache.issuer.key_delay = "slow", 0.3
+        leaving = asyncio.create_task(cache.key())
+        await asyncio.sleep(0.1)
+        staying = asyncio.create_task(cache.key())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await staying
+        assert cache.issuer.fetches == 1
+
+    with_cache(test)
+
+
 def test_stale_keys_serve_for_an_hour_and_no_longer() -> None:
     async def test(cache: Cache) -> None:
         await cache.key()
@@ -243,5 +257,8 @@ def test_a_machine_that_just_booted_has_no_keys_yet() -> None:
         cache.clock.seconds = 1.0
         cache.issuer.key_fault = 500
         assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+        cache.issuer.key_fault = None
+        cache.clock.seconds += keys.RETRY_COLD
+        await cache.key()
 
     with_cache(test)
