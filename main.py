@@ -35,7 +35,7 @@ async def mint_token(request: Request) -> Response:
         try:
             if request.method == "OPTIONS":
                 service.origins.admit(request.headers)
-                decision.none()
+                decision.nothing()
                 return answers.preflight(cors)
             return await exchange(request, decision, cors)
         except Refused as refusal:
@@ -58,4 +58,6 @@ async def exchange(request: Request, decision: Decision, cors: dict[str, str]) -
     decision.profile = constraint.profile.name
     grant = await service.gemini.mint(constraint, decision.attempt)
     decision.minted(grant)
-    return answers.minted(grant, ask, service.gemini, cors)
+    if await request.is_disconnected():
+        decision.left()
+    return answers.minted(grant, ask, cors)

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from livetoken.dialects import Ask
-from livetoken.gemini import Gemini, Grant
+from livetoken.gemini import Grant
 from livetoken.origins import PREFLIGHT
 from livetoken.refusals import Reason, Refused
 
@@ -14,7 +14,7 @@ _ALWAYS = {"Cache-Control": "no-store", "Vary": "Origin"}
 _OF_CODE = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "POST, OPTIONS"}}
 
 
-def minted(grant: Grant, ask: Ask, gemini: Gemini, cors: Mapping[str, str]) -> Response:
+def minted(grant: Grant, ask: Ask, cors: Mapping[str, str]) -> Response:
     """The token, in the dialect of its request; the first three fields are the SDK's AuthToken."""
     answer = {
         "name": grant.name,
@@ -22,8 +22,8 @@ def minted(grant: Grant, ask: Ask, gemini: Gemini, cors: Mapping[str, str]) -> R
         "newSessionExpireTime": grant.new_session_expire_time,
         "profile": grant.constraint.profile.name,
         "model": grant.constraint.model,
-        "apiVersion": gemini.api_version,
-        "webSocketUrl": gemini.web_socket_url,
+        "apiVersion": grant.api_version,
+        "webSocketUrl": grant.web_socket_url,
     }
     return JSONResponse(ask.wrap(answer), headers={**_ALWAYS, **cors})
 

@@ -48,8 +48,12 @@ class Caller:
 
 @dataclass(frozen=True)
 class Issuer:
-    """Whose tokens are accepted for whom: the keys of one issuer check the tokens of no other."""
+    """Whose tokens are accepted for whom: the keys of one issuer check the tokens of no other.
 
+    `name` is the same for every spelling of its `iss`.
+    """
+
+    name: str
     audiences: frozenset[str]
     keys: KeySet
     firebase: bool
@@ -112,7 +116,7 @@ class Callers:
             _invalid(Detail.EXPIRY)
         if exp <= now - CLOCK_SKEW:
             raise Refused(Reason.ID_TOKEN_EXPIRED)
-        return Caller(claims["iss"], sub, anonymous, claims)
+        return Caller(issuer.name, sub, anonymous, claims)
 
 
 def issuers(
@@ -123,11 +127,11 @@ def issuers(
 ) -> dict[str, Issuer]:
     """Return the accepted issuers by the exact `iss` of their tokens."""
     accepted = {
-        FIREBASE_ISSUER + project: Issuer(frozenset({project}), firebase_keys, firebase=True)
-        for project in firebase_projects
+        issuer: Issuer(issuer, frozenset({project}), firebase_keys, firebase=True)
+        for project, issuer in ((each, FIREBASE_ISSUER + each) for each in firebase_projects)
     }
     if audiences := frozenset(google_client_ids):
-        google = Issuer(audiences, google_keys, firebase=False)
+        google = Issuer(GOOGLE_ISSUERS[0], audiences, google_keys, firebase=False)
         accepted |= dict.fromkeys(GOOGLE_ISSUERS, google)
     return accepted
 

@@ -7,6 +7,7 @@ What it would let pass or drop in silence is refused here first, by its own type
 Importing this module imports google-genai, which costs about half a second.
 """
 
+import base64
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from livetoken.problems import Problems
 from livetoken.typecheck import Mistake, Path, check
 
 Body = dict[str, Any]
+SETUP = "bidiGenerateContentSetup"
 
 _NOT_OURS = {
     "http_options": "is the client's, not the session's; Gemini would never see it",
@@ -66,21 +68,14 @@ def _mistakes(profile: Profile) -> Iterator[Mistake]:
         if config.pop(name, None) is not None:
             yield (name,), message
     yield from check(types.LiveConnectConfig, config)
-    if not config.get("response_modalities"):
+    if "response_modalities" not in config:
         yield ("response_modalities",), 'is required, such as ["AUDIO"]'
     resumption = config.get("session_resumption")
     if isinstance(resumption, dict) and "handle" in resumption:
         yield ("session_resumption", "handle"), "belongs to one session, not to a policy"
-    tools = config.get("tools")
-    if tools == []:
-        yield ("tools",), "is empty: leave it out"
-    for index, tool in enumerate(tools if isinstance(tools, list) else []):
-        if tool == {}:
-            yield ("tools", str(index)), "is empty"
-    instruction = config.get("system_instruction")
-    if isinstance(instruction, str) and "${" in instruction:
-        message = "${…} is not supported by this version of livetoken"
-        yield ("system_instruction",), message
+    instruction = _leaves(config.get("system_instruction"))
+    if any("${" in text for _, text in instruction):
+        yield ("system_instruction",), "${…} is not supported by this version of livetoken"
     yield from _thinking(profile)
 
 
@@ -101,7 +96,7 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 written = json.dumps(config)
-                parsed = types.LiveConnectConfig.model_validate_json(written, strict=True)
+                parsed = types.LiveConnectConfig.model_validate_json(written)
                 body = _request_body(api_version, model, parsed)
         except pydantic.ValidationError as error:
             refused = [(tuple(map(str, each["loc"])), each["msg"]) for each in error.errors()]
@@ -116,7 +111,7 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
         mistakes += [
             ((), str(warning.message))
             for warning in raised
-            if not issubclass(warning.category, ExperimentalWarning)
+            if not issubclass(warning.category, (ExperimentalWarning, DeprecationWarning))
         ]
         return body, mistakes + [(path, "google-genai drops it") for path in _dropped(parsed, body)]
     return {}, mistakes
@@ -147,8 +142,9 @@ def _request_body(api_version: str, model: str, config: types.LiveConnectConfig)
 
 def _dropped(config: types.LiveConnectConfig, body: Body) -> Iterator[Path]:
     """The paths whose value does not come out in the body: a net under every other check."""
-    wire = Counter(value for _, value in _leaves(body))
-    for path, value in _leaves(config.model_dump(mode="json", exclude_none=True)):
+    setup = {name: value for name, value in body[SETUP].items() if name != "model"}
+    wire = Counter(value for _, value in _leaves(setup))
+    for path, value in _leaves(config.model_dump(exclude_none=True)):
         if not wire[value]:
             yield path
         wire[value] -= 1
@@ -163,7 +159,14 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
         for index, inner in enumerate(value):
             yield from _leaves(inner, (*path, str(index)))
     else:
-        yield path, json.dumps(value)
+        yield path, json.dumps(value, default=_scalar)
+
+
+def _scalar(value: Any) -> str:
+    """A value that JSON has no type for, as google-genai writes it."""
+    if isinstance(value, bytes):
+        return base64.urlsafe_b64encode(value).decode()
+    return str(value.isoformat())
 
 
 def _remove(value: Any, name: str, path: Path = ()) -> Path | None:

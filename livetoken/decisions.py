@@ -39,6 +39,7 @@ class Decision:
         self._grant: Grant | None = None
         self._refusal: Refused | None = None
         self._error: BaseException | None = None
+        self._left = False
         self._silent = False
         self.caller: Caller | None = None
         self.profile: str | None = None
@@ -56,7 +57,11 @@ class Decision:
         self._refusal = Refused(Reason.INTERNAL)
         return self._refusal
 
-    def none(self) -> None:
+    def left(self) -> None:
+        """Record that the caller did not wait for the token."""
+        self._left = True
+
+    def nothing(self) -> None:
         """Record that there was nothing to decide, as with a preflight: no line is written."""
         self._silent = True
 
@@ -70,7 +75,7 @@ class Decision:
         at: TracebackType | None,
     ) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self._refusal = Refused(Reason.INTERNAL, Detail.CALLER_LEFT)
+            self._refusal = Refused(Reason.INTERNAL, Detail.SHUT_DOWN)
         elif error is not None:
             self.failed(error)
         if not self._silent:
@@ -78,11 +83,12 @@ class Decision:
 
     def _line(self) -> dict[str, Any]:
         refusal = self._refusal
+        detail = Detail.CALLER_LEFT if self._left else refusal and refusal.detail
         return {
             "severity": refusal.reason.value.severity if refusal else "INFO",
-            "message": "refused" if refusal else "minted",
+            "message": "minted" if self._grant and not refusal else "refused",
             "reason": refusal.reason.name if refusal else None,
-            "detail": refusal.detail.name if refusal and refusal.detail else None,
+            "detail": detail.name if detail else None,
             "profile": self.profile,
             "issuer": self.caller.issuer if self.caller else None,
             "sub": _person(self.caller.sub) if self.caller else None,
@@ -122,8 +128,9 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 
 def _place(error: BaseException) -> str | None:
-    """File and line where an error was raised; never its text."""
+    """File and line of ours where an error came up; never its text."""
     frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
+    ours = [frame for frame in frames if "/lib/python" not in frame.filename] or frames
+    if not ours:
         return None
-    return f"{'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}"
+    return f"{'/'.join(Path(ours[-1].filename).parts[-2:])}:{ours[-1].lineno}"

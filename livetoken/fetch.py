@@ -7,14 +7,23 @@ cookies and decompression.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response
+
+KEPT_ALIVE = timedelta(seconds=90)
+"""How long an idle connection waits for the next request."""
 
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read at most; keys and tokens need a fiftieth of it."""
+
+
+READ_HEADERS = ("age", "cache-control", "retry-after")
+"""The headers of an answer that anybody here reads."""
 
 
 class Unreachable(Exception):
@@ -27,7 +36,7 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, whole. `headers` has lower-case names."""
+    """An HTTP answer, whole. `headers` has all of `READ_HEADERS`, empty where they were not sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,11 +51,12 @@ class Http:
         """Built at first use: its thread would not survive gunicorn's fork."""
         builder = ClientBuilder().no_proxy().follow_redirects(False).default_cookie_store(False)
         builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).referer(False)
-        return builder.http1_only().user_agent("livetoken").build()
+        builder = builder.http1_only().pool_idle_timeout(KEPT_ALIVE).user_agent("livetoken")
+        return builder.build()
 
     async def get(self, url: str, *, seconds: float) -> Answer:
         """GET, its answer whole within `seconds`; raises as `post` does."""
-        return await _send(self._client.get(url), seconds)
+        return await _send(self._request("GET", url), seconds)
 
     async def post(self, url: str, body: bytes, *, api_key: str, seconds: float) -> Answer:
         """POST a JSON body with a Google API key, its answer whole within `seconds`.
@@ -55,9 +65,15 @@ class Http:
             TimeoutError: not done in time.
             Unreachable, TooLong: see there.
         """
-        request = self._client.post(url).header("content-type", "application/json")
+        request = self._request("POST", url).header("content-type", "application/json")
         request = request.header("x-goog-api-key", api_key, is_sensitive=True)
         return await _send(request.body_bytes(body), seconds)
+
+    def _request(self, method: str, url: str) -> RequestBuilder:
+        try:
+            return self._client.request(method, url)
+        except ValueError as error:  # a URL that looked well-formed and is none after all
+            raise Unreachable from error
 
 
 async def _send(request: RequestBuilder, seconds: float) -> Answer:
@@ -68,9 +84,16 @@ async def _send(request: RequestBuilder, seconds: float) -> Answer:
                 body += chunk
                 if len(body) > MAX_ANSWER:
                     raise TooLong
-            headers = {name.lower(): value for name, value in response.headers.items()}
+            headers = {name: _header(response, name) for name in READ_HEADERS}
             return Answer(response.status, headers, bytes(body))
     except TimeoutError:
         raise
     except (PyreqwestError, OSError) as error:
         raise Unreachable from error
+
+
+def _header(response: Response, name: str) -> str:
+    try:
+        return response.get_header(name) or ""
+    except ValueError:  # pyreqwest's, for bytes that are no ASCII
+        return ""

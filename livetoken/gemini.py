@@ -33,20 +33,21 @@ _NAME = re.compile(r"auth_tokens/[A-Za-z0-9._~-]{1,512}")
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a profile's tokens are locked to: the request to Gemini, but for its times.
-
-    `tail` is the JSON of the body without its opening brace, the times left out.
-    """
+    """What a profile's tokens are locked to: the request to Gemini, but for its times."""
 
     profile: Profile
     model: str
-    tail: bytes
+    _tail: bytes
+
+    def request(self, expire_time: str, new_session_expire_time: str) -> bytes:
+        """Return the whole body for two times, RFC 3339."""
+        times = {"expireTime": expire_time, "newSessionExpireTime": new_session_expire_time}
+        return _json(times)[:-1] + b"," + self._tail
 
     @classmethod
     def of(cls, profile: Profile, body: Mapping[str, Any]) -> "Constraint":
         """Prepare a compiled body, as `policy.lock.json` holds it."""
-        tail = json.dumps(body, separators=(",", ":")).removeprefix("{").encode()
-        return cls(profile, body["bidiGenerateContentSetup"]["model"], tail)
+        return cls(profile, body["bidiGenerateContentSetup"]["model"], _json(body)[1:])
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Grant:
     expire_time: str
     new_session_expire_time: str
     constraint: Constraint
+    api_version: str
+    web_socket_url: str
 
 
 @dataclass
@@ -92,9 +95,9 @@ class Gemini:
         self._url = f"{base_url}/{api_version}/auth_tokens"
         self._api_key = api_key
         self._now = now
-        self.api_version = api_version
+        self._api_version = api_version
         secure = urlsplit(base_url).scheme == "https"
-        self.web_socket_url = (
+        self._web_socket_url = (
             f"{'wss' if secure else 'ws'}://{base_url.partition('://')[2]}"
             f"/ws/google.ai.generativelanguage.{api_version}"
             ".GenerativeService.BidiGenerateContentConstrained"
@@ -109,13 +112,12 @@ class Gemini:
         now = self._now()
         ends = _rfc3339(now + constraint.profile.expires_in)
         starts = _rfc3339(now + constraint.profile.start_within)
-        times = f'{{"expireTime":"{ends}","newSessionExpireTime":"{starts}",'
         started = time.perf_counter()
         try:
-            name = await self._post(times.encode() + constraint.tail, attempt)
+            name = await self._post(constraint.request(ends, starts), attempt)
         finally:
             attempt.seconds = time.perf_counter() - started
-        return Grant(name, ends, starts, constraint)
+        return Grant(name, ends, starts, constraint, self._api_version, self._web_socket_url)
 
     async def warm(self) -> None:
         """Open a connection ahead of the first mint; a failure is left for that mint to meet."""
@@ -157,7 +159,8 @@ def _token_name(answer: fetch.Answer) -> str:
     if 400 <= answer.status < 500:
         raise Refused(Reason.GEMINI_REFUSED, Detail.STATUS)
     if answer.status >= 500:
-        raise _unavailable(Detail.STATUS, answer.headers)
+        wait = _retry_after(answer.headers, RETRY_AFTER_UNAVAILABLE)
+        raise _unavailable(Detail.STATUS, wait)
     try:
         token = json.loads(answer.body.decode()) if answer.status == 200 else None
     except (ValueError, RecursionError):
@@ -168,23 +171,26 @@ def _token_name(answer: fetch.Answer) -> str:
     return name
 
 
-def _unavailable(detail: Detail, headers: Mapping[str, str] | None = None) -> Refused:
-    wait = _retry_after(headers or {}, RETRY_AFTER_UNAVAILABLE)
+def _unavailable(detail: Detail, wait: int = RETRY_AFTER_UNAVAILABLE) -> Refused:
     return Refused(Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait)
 
 
 def _retry_after(headers: Mapping[str, str], default: int) -> int:
     """Whole seconds of a Retry-After, a number or a date (RFC 9110, section 10.2.3)."""
-    value = headers.get("retry-after", "")
+    value = headers["retry-after"]
     if value.isascii() and value.isdigit():
         seconds = int(value[:9])
     else:
         try:
             moment = parsedate_to_datetime(value).replace(tzinfo=UTC)  # HTTP dates are in GMT
             seconds = math.ceil((moment - datetime.now(UTC)).total_seconds())
-        except ValueError:
+        except (ValueError, OverflowError):
             seconds = default
     return min(max(seconds, 1), RETRY_AFTER_MOST)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _rfc3339(moment: datetime) -> str:

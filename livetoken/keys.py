@@ -71,15 +71,13 @@ class KeySet:
             await self._refreshed(RETRY_COLD)
         elif kid not in self._keys or (stale and self._refresh is None):
             await self._refreshed(RETRY_WARM)
-        key = self._keys.get(kid) if self._now() < self._fresh_until + STALE_FOR else None
-        if key is not None:
-            return key
-        if self._failure is not None:
-            wait = self._fetched_at + (RETRY_WARM if usable else RETRY_COLD) - self._now()
-            raise Refused(
-                Reason.KEYS_UNAVAILABLE, self._failure, retry_after=max(1, math.ceil(wait))
-            )
-        raise Refused(Reason.INVALID_ID_TOKEN, Detail.UNKNOWN_KEY)
+        usable = self._now() < self._fresh_until + STALE_FOR
+        if usable and kid in self._keys:
+            return self._keys[kid]
+        if usable and self._failure is None:
+            raise Refused(Reason.INVALID_ID_TOKEN, Detail.UNKNOWN_KEY)
+        wait = self._fetched_at + (RETRY_WARM if usable else RETRY_COLD) - self._now()
+        raise Refused(Reason.KEYS_UNAVAILABLE, self._failure, retry_after=max(1, math.ceil(wait)))
 
     async def warm(self) -> None:
         """Fetch the keys ahead of the first caller; a failure is left for that caller to meet."""
@@ -99,7 +97,7 @@ class KeySet:
             keys = _certificates(answer)
         except (fetch.Unreachable, TimeoutError):
             self._failure = Detail.CONNECTION
-        except (fetch.TooLong, ValueError, RecursionError, InvalidVersion, UnsupportedAlgorithm):
+        except (fetch.TooLong, ValueError, RecursionError):
             self._failure = Detail.NOT_KEYS
         else:
             self._failure = None
@@ -114,8 +112,7 @@ def _certificates(answer: fetch.Answer) -> dict[str, RSAVerifier]:
     """Parse `{kid: PEM certificate}`; keys that RS256 cannot use are passed over.
 
     Raises:
-        ValueError, RecursionError, InvalidVersion, UnsupportedAlgorithm: the answer is anything
-            else, or has no usable key.
+        ValueError, RecursionError: the answer is anything else, or has no usable key.
     """
     if answer.status != 200:
         raise ValueError
@@ -126,7 +123,10 @@ def _certificates(answer: fetch.Answer) -> dict[str, RSAVerifier]:
     for kid, pem in certificates.items():
         if not isinstance(pem, str):
             raise ValueError
-        public_key = load_pem_x509_certificate(pem.encode()).public_key()
+        try:
+            public_key = load_pem_x509_certificate(pem.encode()).public_key()
+        except (InvalidVersion, UnsupportedAlgorithm):
+            continue
         if isinstance(public_key, RSAPublicKey) and public_key.key_size >= MIN_KEY_BITS:
             keys[kid] = RSAVerifier(public_key)  # type: ignore[no-untyped-call]  # google-auth has none
     if not keys:
@@ -136,7 +136,8 @@ def _certificates(answer: fetch.Answer) -> dict[str, RSAVerifier]:
 
 def _max_age(headers: Mapping[str, str]) -> float:
     """Seconds that an answer is fresh (RFC 9111, section 4.2), less the age that it came with."""
-    match = _MAX_AGE.search(headers.get("cache-control", ""))
+    match = _MAX_AGE.search(headers["cache-control"])
     seconds = float(match[1]) if match else MAX_AGE_DEFAULT
-    age = headers.get("age", "0")
-    return min(seconds - (float(age) if age.isascii() and age.isdigit() else 0.0), MAX_AGE_MOST)
+    age = headers["age"]
+    aged = float(age) if age.isascii() and age.isdigit() else 0.0
+    return max(0.0, min(seconds, MAX_AGE_MOST) - aged)

@@ -101,13 +101,14 @@ class Detail(Enum):
     SIGN_IN_PROVIDER = auto()
     # The policy
     ANONYMOUS = auto()
-    # Upstream
+    # Upstream, and the end
     CONNECTION = auto()
     NO_ANSWER = auto()
     NOT_A_TOKEN = auto()
     STATUS = auto()
     ANSWER_TOO_LONG = auto()
     NOT_KEYS = auto()
+    SHUT_DOWN = auto()
 
 
 class Refused(Exception):

@@ -22,6 +22,7 @@ GCLOUD_CLIENT_ID = "32555940559.apps.googleusercontent.com"
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _API_KEY = re.compile(r"[!-~]+")
+_NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|.*\.[0-9]+")
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 
@@ -105,34 +106,44 @@ def _names(
 def _origins(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
     origins = frozenset(_list(environ, "ALLOWED_ORIGINS"))
     for origin in sorted(origins - {"*"}):
-        if not ORIGIN.fullmatch(origin):
+        if not _is_origin(origin):
             problems.append(
                 f"ALLOWED_ORIGINS: {origin!r} is no origin as browsers send it, such as"
                 " https://app.example.com: lower case, no path, no final slash"
             )
-        elif origin.startswith("http://") and not _is_loopback(urlsplit(origin).hostname or ""):
+        elif origin.startswith("http://") and not _is_loopback(_host(origin) or ""):
             problems.append(f"ALLOWED_ORIGINS: {origin!r} must be https:// unless it is loopback")
     return origins
 
 
+def _is_origin(text: str) -> bool:
+    """Whether it is an origin (RFC 6454) whose host and port can be."""
+    return bool(ORIGIN.fullmatch(text)) and _host(text) is not None
+
+
 def _url(environ: Mapping[str, str], name: str, default: str, problems: list[str]) -> str:
     url = environ.get(name) or default
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(_URL.fullmatch(url) and parts.hostname and parts.port != 0)
-    except ValueError:
-        well_formed = False
-    if not well_formed:
+    host = _host(url) if _URL.fullmatch(url) else None
+    if host is None:
         problems.append(f"{name}: is no plain URL such as {default}")
-    elif parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    elif url.startswith("http://") and not _is_loopback(host):
         problems.append(f"{name}: must be https://; http:// is for loopback hosts alone")
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _host(url: str) -> str | None:
+    """The host of a URL, a name or an IP address; None where host or port cannot be."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if _NUMERIC_HOST.fullmatch(host):
+            ipaddress.ip_address(host)
+        return host if parts.port != 0 else None
     except ValueError:
-        return False
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (
+        bool(_NUMERIC_HOST.fullmatch(host)) and ipaddress.ip_address(host).is_loopback
+    )

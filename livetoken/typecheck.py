@@ -82,7 +82,11 @@ def _check_list(kind: Any, value: Any, path: Path) -> Iterator[Mistake]:
     if not isinstance(value, list):
         yield path, "must be a list"
         return
+    if not value and kind is not Any:
+        yield path, "is empty: leave it out"
     for index, inner in enumerate(value):
+        if inner == {} and kind is not Any:
+            yield (*path, str(index)), "is empty"
         yield from check(kind, inner, (*path, str(index)))
 
 
@@ -122,10 +126,17 @@ def _check_scalar(kind: Any, value: Any, path: Path) -> Iterator[Mistake]:
         if not isinstance(value, str) or not _is_base64(value):
             yield path, "must be base64 text"
     elif kind is datetime:
-        if not isinstance(value, str):
-            yield path, "must be a time as text, such as 2026-11-23T12:00:00Z"
+        if not isinstance(value, str) or not _is_moment(value):
+            yield path, "must be a time as text and with a zone, such as 2026-11-23T12:00:00Z"
     else:
         yield path, "cannot be written in a policy"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_base64(text: str) -> bool:

@@ -19,6 +19,13 @@ def serve_on(loop_factory: str) -> None:
     UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": "httptools"}
 
 
+def _ended(task: Task[None]) -> None:
+    """Forget a warm-up; where it failed, the first caller meets the same and it is logged there."""
+    _running.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
 def loop_starting_with(warm_up: Callable[[], Coroutine[Any, Any, None]]) -> AbstractEventLoop:
     """Return a new event loop whose first task is the warm-up."""
     loop = uvloop.new_event_loop()
@@ -26,7 +33,7 @@ def loop_starting_with(warm_up: Callable[[], Coroutine[Any, Any, None]]) -> Abst
     def start() -> None:
         task = loop.create_task(warm_up())
         _running.add(task)
-        task.add_done_callback(_running.discard)
+        task.add_done_callback(_ended)
 
     loop.call_soon(start)
     return loop

@@ -46,6 +46,11 @@ class Behaviour:
     models: dict[str, ThinkingLevel] = field(default_factory=lambda: dict(MODELS))
     """The models that a session can have, and what each says to a thinking level."""
 
+    nested_masks: bool = False
+    """Whether a mask may name fields below the top level, as those that google-genai builds do.
+
+    Such masks are often refused with a 400; top-level names are what is known to work."""
+
     refusal_code: int = 1011
     """The close code for a token that is used up, expired or too late (1008 or 1011: unknown)."""
 

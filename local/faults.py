@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
@@ -81,6 +82,12 @@ async def _list(request: Request, _: Behaviour) -> Response:
     return JSONResponse([{"name": "auth_tokens/" + "a" * 64}])
 
 
+async def _gzip(request: Request, _: Behaviour) -> Response:
+    """A good body, compressed although nobody offered to take that."""
+    body = gzip.compress(json.dumps({"name": "auth_tokens/" + "a" * 64}).encode())
+    return Response(body, media_type="application/json", headers={"Content-Encoding": "gzip"})
+
+
 async def _deep(request: Request, _: Behaviour) -> Response:
     return Response(b"[" * 100_000, media_type="application/json")
 
@@ -140,6 +147,7 @@ FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
     "noname": _noname,
     "badname": _badname,
     "list": _list,
+    "gzip": _gzip,
     "deep": _deep,
     "huge": _huge,
     "slow": _slow,

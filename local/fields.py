@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 # A message is a dict of its fields, a repeated field a list of one kind, an enum a tuple of names,
 # everything else one of the words of SCALARS.
@@ -37,9 +37,22 @@ def parse(raw: bytes | str) -> Any:
         Invalid: it is not JSON, or is nested too deeply to be read.
     """
     try:
-        return json.loads(raw)
+        return json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"Invalid JSON payload received. {type(error).__name__}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names stand in it once: a client that writes one twice has a fault."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    """`NaN` and `Infinity` are no JSON."""
+    raise ValueError(name)
 
 
 def read(value: Any, kind: Kind, path: str) -> Any:

@@ -124,7 +124,8 @@ class Gemini:
                 ],
             )
         try:
-            token = tokens.make(body, self.state.clock(), setup)
+            nested = self.behaviour.nested_masks
+            token = tokens.make(body, self.state.clock(), setup, nested_masks=nested)
         except fields.Invalid as error:
             return faults.google_error(400, str(error))
         self.state.tokens[token.name] = token
@@ -147,6 +148,7 @@ def assert_constrained(mint: MintRequest) -> None:
     except fields.Invalid as error:
         raise AssertionError(f"a mint was asked for with a bad body: {error}") from None
     assert body.get("uses") == 1, f"a mint asked for uses {body.get('uses')!r}, not 1"
+    assert "fieldMask" not in body, "a mint asked for less than the whole lock"
     for name in ("expireTime", "newSessionExpireTime"):
         assert name in body, f"a mint was asked for without {name}"
     model = body.get("bidiGenerateContentSetup", {}).get("model", "")

@@ -48,6 +48,8 @@ class Issuer:
     google_client_id: str = "1234567890-local.apps.googleusercontent.com"
     max_age: int = 3600
     """Seconds in the `Cache-Control` of the certificates."""
+    age: int | None = None
+    """Seconds in the `Age` of the certificates, as a cache on the way would send it."""
     key_fault: int | str | None = None
     """What is wrong with the certificates: "html", "badpem", "json", "slow", "huge", a status."""
     key_delay: float = 30.0
@@ -150,9 +152,10 @@ class Issuer:
             await asyncio.sleep(self.key_delay)
         elif fault is not None:
             return _faulted(fault, served)
-        return JSONResponse(
-            served, headers={"Cache-Control": f"public, max-age={self.max_age}, must-revalidate"}
-        )
+        headers = {"Cache-Control": f"public, max-age={self.max_age}, must-revalidate"}
+        if self.age is not None:
+            headers["Age"] = str(self.age)
+        return JSONResponse(served, headers=headers)
 
     async def _token(self, request: Request) -> Response:
         person = request.path_params["person"]
@@ -161,9 +164,9 @@ class Issuer:
         return PlainTextResponse(self.id_token(person), headers={"Cache-Control": "no-store"})
 
 
-def signing_key() -> SigningKey:
+def signing_key(bits: int = 2048) -> SigningKey:
     """A new RSA key with a certificate that it signs itself."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "livetoken local issuer")])
     now = datetime.now(UTC)
     certificate = (

@@ -69,8 +69,20 @@ class Token:
         self.used += 1
 
 
-def make(request: Mapping[str, Any], now: datetime, setup_fields: Mapping[str, Kind]) -> Token:
+BAD_MASK = "field_mask is invalid for BidiGenerateContentSetup"
+
+
+def make(
+    request: Mapping[str, Any],
+    now: datetime,
+    setup_fields: Mapping[str, Kind],
+    *,
+    nested_masks: bool,
+) -> Token:
     """A token out of a request body whose fields have been read.
+
+    Args:
+        nested_masks: whether a mask may name more than top-level fields of the setup.
 
     Raises:
         Invalid: a time, a number of uses or a mask that is refused.
@@ -80,13 +92,16 @@ def make(request: Mapping[str, Any], now: datetime, setup_fields: Mapping[str, K
     uses = request.get("uses", 1)
     if uses < 0:
         raise Invalid("uses must not be negative.")
+    mask = _mask(request.get("fieldMask", ""), setup_fields)
+    if not nested_masks and any(len(path) > 1 for path in mask):
+        raise Invalid(BAD_MASK)
     return Token(
         name=f"auth_tokens/{secrets.token_hex(32)}",
         expires=expires,
         starts_before=starts_before,
         uses=uses,
         setup=request.get("bidiGenerateContentSetup"),
-        mask=_mask(request.get("fieldMask", ""), setup_fields),
+        mask=mask,
     )
 
 
@@ -121,7 +136,7 @@ def _path(text: str, fields: Mapping[str, Kind]) -> Path:
     for name in text.split("."):
         field_name = known(name, kind) if isinstance(kind, Mapping) else None
         if field_name is None or not isinstance(kind, Mapping):
-            raise Invalid("field_mask is invalid for BidiGenerateContentSetup")
+            raise Invalid(BAD_MASK)
         path.append(field_name)
         kind = kind[field_name]
     return tuple(path)

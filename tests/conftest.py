@@ -37,8 +37,9 @@ def shared(certificate: Certificate) -> Iterator[Stack]:
 
 @pytest.fixture
 def livetoken(shared: Stack) -> Iterator[Stack]:
-    """The shared function, and Gemini as it was when the test ends."""
+    """The shared function; Gemini has seen nothing but whole locks, and is left as it was."""
     yield shared
+    shared.gemini.minted()
     shared.gemini.behaviour.fault = None
     shared.gemini.behaviour.faults.clear()
     shared.gemini.behaviour.delay = 0
@@ -50,6 +51,7 @@ def alone(certificate: Certificate) -> Iterator[Stack]:
     """A stack of one's own, its function not started."""
     with stack(certificate) as unstarted:
         yield unstarted
+        unstarted.gemini.minted()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -168,6 +169,15 @@ class Stack:
         finally:
             connection.close()
 
+    def send_raw(self, *parts: bytes, seconds: float = 15) -> bytes:
+        """Bytes as they are, and the whole answer to them."""
+        with socket.create_connection(("127.0.0.1", self.function.port), seconds) as client:
+            for part in parts:
+                client.sendall(part)
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            return answer.read()
+
     def log(self) -> list[dict[str, Any]]:
         """Every decision logged so far."""
         lines = [
@@ -190,16 +200,16 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 class Requests:
-    """Every HTTP request to an app, minting or not, by the port that it came from."""
+    """Every HTTP request that an app has answered, by the port that it came from."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.ports: list[int] = []
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
         if scope["type"] == "http":
             self.ports.append(scope["client"][1])
-        await self._app(scope, receive, send)
 
 
 @contextmanager

@@ -86,6 +86,10 @@ def test_several_names_are_taken_apart() -> None:
         {"ALLOWED_ORIGINS": "https://*.example.com"},
         {"ALLOWED_ORIGINS": "http://app.example.com"},
         {"ALLOWED_ORIGINS": "null"},
+        {"ALLOWED_ORIGINS": "http://[1]"},
+        {"ALLOWED_ORIGINS": "https://[::::]"},
+        {"ALLOWED_ORIGINS": "https://app.example.com:99999"},
+        {"ALLOWED_ORIGINS": "https://256.1.1.1"},
     ],
 )
 def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
@@ -115,6 +119,9 @@ def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
         ("ftp://gemini.example", False),
         ("https://", False),
         ("https://gemini.example:99999", False),
+        ("https://256.256.256.256", False),
+        ("http://127.1", False),
+        ("https://[1]", False),
         ("https://gemini.example?key=x", False),
         ("https://gemini.example#x", False),
         ("https://gemini.example\n", False),

@@ -46,12 +46,22 @@ def test_a_clock_ten_seconds_off_is_accepted(livetoken: Stack) -> None:
     assert livetoken.ask(token=livetoken.issuer.id_token("ada", exp=ahead - 12)).status == 200
 
 
-def test_a_token_is_accepted_until_a_rotated_key_is_dropped(alone: Stack) -> None:
-    with alone.running() as livetoken:
-        before = livetoken.issuer.id_token("ada")
-        assert livetoken.ask(token=before).status == 200
-        livetoken.issuer.rotate("firebase")
-        assert livetoken.ask(token=before).status == 200
+def test_a_clock_half_a_minute_off_is_refused(livetoken: Stack) -> None:
+    now = int(time.time())
+    assert refused_as(livetoken, livetoken.issuer.id_token("ada", iat=now + 30)) == "ISSUED_AT"
+    assert (
+        refused_as(livetoken, livetoken.issuer.id_token("ada", auth_time=now + 30)) == "AUTH_TIME"
+    )
+    expired = livetoken.issuer.id_token("ada", exp=now - 30)
+    assert livetoken.ask(token=expired).is_refusal(Reason.ID_TOKEN_EXPIRED)
+
+
+def test_both_spellings_of_google_name_one_person(livetoken: Stack) -> None:
+    lines = len(livetoken.log())
+    for iss in ("https://accounts.google.com", "accounts.google.com"):
+        livetoken.ask(token=livetoken.issuer.id_token("grace", iss=iss))
+    first, second = livetoken.logged(lines + 1), livetoken.logged(lines + 2)
+    assert (first["issuer"], first["sub"]) == (second["issuer"], second["sub"])
 
 
 # ------------------------------------------------------------------ claims

@@ -13,7 +13,7 @@ from stack import Stack, until
 from livetoken import fetch, keys
 from livetoken.keys import KeySet
 from livetoken.refusals import Reason, Refused
-from local.issuer import Issuer
+from local.issuer import Issuer, signing_key
 from local.server import Server
 
 # ------------------------------------------------------------------ over HTTP
@@ -237,6 +237,38 @@ def test_a_dropped_key_is_gone_after_a_refresh() -> None:
         cache.issuer.drop_old("firebase")
         cache.clock.seconds += 601
         assert await cache.reason() is Reason.INVALID_ID_TOKEN
+
+    with_cache(test)
+
+
+@pytest.mark.parametrize("age", [599, 8000, 10**8])
+def test_keys_that_were_cached_on_the_way_are_used_at_once(age: int) -> None:
+    async def test(cache: Cache) -> None:
+        cache.issuer.age = age
+        await cache.key()
+        cache.clock.seconds += keys.RETRY_WARM
+        await cache.key()
+        assert cache.issuer.fetches == 2
+
+    with_cache(test)
+
+
+def test_keys_are_fetched_once_a_day_whatever_their_max_age() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.clock.seconds += keys.MAX_AGE_MOST + 1
+        await cache.key()
+        assert cache.issuer.fetches == 2
+
+    with_cache(test, max_age=10**8)
+
+
+def test_a_short_rsa_key_is_passed_over() -> None:
+    async def test(cache: Cache) -> None:
+        short = signing_key(1024)
+        cache.issuer.keys["firebase"].insert(0, short)
+        await cache.key()
+        assert await cache.reason(short.kid) is Reason.INVALID_ID_TOKEN
 
     with_cache(test)
 

@@ -15,6 +15,8 @@ from livetoken.typecheck import check
 HEAD = 'api_version = "v1alpha"\n'
 PROFILE = '[profiles.default]\nmodel = "gemini-3.8-live"\n'
 CONFIG = '[profiles.default.config]\nresponse_modalities = ["AUDIO"]\n'
+SEARCH = "tools = [{{ google_search = {{ time_range_filter = {{ start_time = {} }} }} }}]"
+SEARCH_START = "tools.0.google_search.time_range_filter.start_time"
 SHIPPED = Path(__file__).parents[1] / "policy.toml"
 
 
@@ -143,6 +145,15 @@ def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
         ("tools = { google_search = {} }", "tools"),
         ("tools = [{ function_declarations = [{ nam = 'x' }] }]", None),
         ("tools = [{ retrieval = {} }]", "tools.0.retrieval"),
+        ("tools = [{ function_declarations = [] }]", "tools.0.function_declarations"),
+        ("tools = [{ function_declarations = [{}] }]", "tools.0.function_declarations.0"),
+        ("system_instruction = { parts = [{ text = '${claim.level}' }] }", "system_instruction"),
+        ("safety_settings = []", "safety_settings"),
+        ("safety_settings = [{}]", "safety_settings.0"),
+        (SEARCH.format("2026-11-23T12:00:00Z"), SEARCH_START),
+        (SEARCH.format("'2026-11-23T12:00:00'"), SEARCH_START),
+        (SEARCH.format("'yesterday'"), SEARCH_START),
+        ("avatar_config.customized_avatar.image_data = '!'", None),
         ("labels = { a = 1 }", "labels.a"),
         ("speech_config = { language_code = 1 }", "speech_config.language_code"),
         ("safety_settings = [{ method = 'SEVERITY' }]", "safety_settings.0.method"),
@@ -261,6 +272,35 @@ function_declarations = [{ name = "light", parameters = { type = "OBJECT", prope
             },
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value"),
+    [
+        ("temperature = 1", "generationConfig", {"temperature": 1.0}),
+        ("enable_affective_dialog = true", "generationConfig", {"enableAffectiveDialog": True}),
+        (
+            "avatar_config.customized_avatar.image_data = '/+8='",
+            "avatarConfig",
+            {"customized_avatar": {"image_data": "_-8="}},
+        ),
+        (
+            SEARCH.format("'2026-11-23T13:00:00+01:00'"),
+            "tools",
+            [{"googleSearch": {"timeRangeFilter": {"start_time": "2026-11-23T13:00:00+01:00"}}}],
+        ),
+        (
+            "system_instruction = ['One.', { text = 'Two.' }]",
+            "systemInstruction",
+            {"parts": [{"text": "One."}, {"text": "Two."}], "role": "user"},
+        ),
+        ("proactivity = {}", "proactivity", {}),
+    ],
+)
+def test_each_kind_of_value_can_be_written(config: str, field: str, value: Any) -> None:
+    if field == "generationConfig":
+        value = {"responseModalities": ["AUDIO"], **value}
+    assert setup(config)[field] == value
 
 
 def test_check_prints_what_each_profile_allows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,7 @@ def test_a_full_lock_replaces_the_setup_of_the_client_in_silence(stand: Stand) -
 
 
 def test_a_mask_overwrites_its_fields_and_clears_what_the_token_leaves_unset(stand: Stand) -> None:
+    stand.behaviour.nested_masks = True
     token = stand.token(
         setup(systemInstruction={"parts": [{"text": "Teach."}]}),
         fieldMask="model,systemInstruction,tools,generationConfig.temperature",

@@ -143,7 +143,15 @@ def test_a_field_can_be_made_unknown(stand: Stand) -> None:
     assert status == 400 and "field_mask is invalid" in answer["error"]["message"]
 
 
+def test_a_mask_below_the_top_level_is_refused_unless_it_is_set_otherwise(stand: Stand) -> None:
+    body = {"bidiGenerateContentSetup": SETUP, "fieldMask": "model,generationConfig.temperature"}
+    assert stand.post(body)[0] == 400
+    stand.behaviour.nested_masks = True
+    assert stand.post(body)[0] == 200
+
+
 def test_both_spellings_mean_the_same(stand: Stand) -> None:
+    stand.behaviour.nested_masks = True
     token = stand.token(
         None,
         bidi_generate_content_setup={
