@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/ready
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+READY := .venv/ready-$(VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lock requirements bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## start everything here and walk the whole path once, then stay up (ONCE=1: end)
 	@$(BIN)/python -m local $(if $(ONCE),--once)
@@ -43,9 +44,9 @@ clean: ## remove what the other targets made
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
-	"livetoken runs on Python 3.11 to 3.13, and " + sys.executable + " is " + sys.version.split()[0] \
-	+ ": make PYTHON=python3.13")'
+	@case "$(VERSION)" in 3.11.*|3.12.*|3.13.*) ;; *) \
+		echo "livetoken runs on Python 3.11 to 3.13; $(PYTHON) is $(or $(VERSION),not there):" \
+			"try make PYTHON=python3.13" >&2; exit 1;; esac
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements.txt -r requirements-dev.txt

@@ -36,7 +36,7 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, whole. `headers` has all of `READ_HEADERS`, empty where they were not sent."""
+    """An HTTP answer, whole. `headers` has all `READ_HEADERS`, empty where they were not sent."""
 
     status: int
     headers: Mapping[str, str]

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from stack import API_KEY, ORIGIN, Stack
+from stack import API_KEY, ORIGIN, Stack, until
 
 from livetoken.refusals import Reason
 
@@ -63,6 +63,18 @@ def test_a_caller_who_left_is_logged_as_such(livetoken: Stack) -> None:
         client.sendall(f"{head}\r\nContent-Length: 9\r\n\r\n{{".encode())
     line = livetoken.logged(lines + 1)
     assert (line["reason"], line["detail"]) == ("INVALID_REQUEST", "CALLER_LEFT")
+
+
+def test_a_caller_who_left_during_the_mint_is_logged_as_such(livetoken: Stack) -> None:
+    lines, mints = len(livetoken.log()), len(livetoken.gemini.mints)
+    livetoken.gemini.behaviour.delay = 0.5
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {livetoken.issuer.id_token('ada')}"
+    with socket.create_connection(("127.0.0.1", livetoken.function.port), 5) as client:
+        client.sendall(f"{head}\r\nContent-Length: 0\r\n\r\n".encode())
+        until(lambda: len(livetoken.gemini.mints) > mints)
+    line = livetoken.logged(lines + 1)
+    assert (line["message"], line["detail"]) == ("minted", "CALLER_LEFT")
+    assert line["token_sha256"]
 
 
 @pytest.mark.parametrize(
