@@ -10,7 +10,8 @@ from livetoken import gemini, policy, settings
 from livetoken.compiler import compile_policy
 from livetoken.refusals import Reason
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 ROW = re.compile(
     r"^\| `([A-Z_]+)` \| (\d+) \| ([A-Z_]+) \| (yes|no) \| .+ \| `(\w+)\.py::(\w+)` \|$",
     re.MULTILINE,
@@ -51,3 +52,11 @@ def test_the_variables_of_the_readme_are_those_that_are_read() -> None:
 
 def test_the_deadline_of_the_readme_is_the_codes() -> None:
     assert f"no answer within {gemini.DEADLINE:.0f} s" in README
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/security.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    named = set(re.findall(r"\b(test_\w+)(?!\w|\.py)", (ROOT / page).read_text()))
+    written = "".join(file.read_text() for file in (ROOT / "tests").glob("*.py"))
+    assert named
+    assert [name for name in named if f"def {name}(" not in written] == []
