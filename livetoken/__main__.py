@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from livetoken import lock, policy, report
+from livetoken.dialects import DEFAULT_PROFILE
 from livetoken.problems import Problems
 from livetoken.settings import policy_file
 
@@ -13,12 +14,13 @@ from livetoken.settings import policy_file
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 for a sound policy, 1 for one with mistakes."""
     parser = argparse.ArgumentParser(prog="python -m livetoken", description=__doc__)
-    parser.add_argument(
-        "--policy", type=Path, default=policy_file(os.environ), help="default: %(default)s"
-    )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="print what each profile allows, or every mistake")
+    checking = commands.add_parser("check", help="print what each profile allows, or every mistake")
     writing = commands.add_parser("lock", help="write policy.lock.json")
+    for command in (checking, writing):
+        command.add_argument(
+            "--policy", type=Path, default=policy_file(os.environ), help="default: %(default)s"
+        )
     writing.add_argument("--check", action="store_true", help="only say whether it is current")
     options = parser.parse_args(arguments)
     try:
@@ -32,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(path: Path) -> int:
     text = _compiled(path)
-    print(report.table(policy.read(policy.source(path))))
+    checked = policy.read(policy.source(path))
+    print(report.table(checked))
+    if DEFAULT_PROFILE not in checked.profiles:
+        print(f"\nThere is no profile {DEFAULT_PROFILE}: a request must name one.")
     if not _is_current(path, text):
         print(f"\n{_stale(path)}")
     return 0
@@ -46,7 +51,11 @@ def _lock(path: Path, *, only_compare: bool) -> int:
     if only_compare:
         print(_stale(path), file=sys.stderr)
         return 1
-    lock.path_for(path).write_text(text, encoding="utf-8")
+    try:
+        lock.path_for(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        where = lock.path_for(path)
+        raise Problems([f"lock: {where} cannot be written: {error.strerror}"]) from None
     print(f"{lock.path_for(path)} written. Review and commit it with {path.name}.")
     return 0
 

@@ -106,6 +106,8 @@ class Callers:
             _invalid(Detail.NOT_BEFORE)
         if issuer.firebase and not _is_past(claims.get("auth_time"), now):
             _invalid(Detail.AUTH_TIME)
+        if not issuer.firebase and not _is_client_id(claims.get("azp", aud)):
+            _invalid(Detail.AUTHORIZED_PARTY)
         sub = claims.get("sub")
         longest = _MAX_FIREBASE_SUBJECT if issuer.firebase else _MAX_SUBJECT
         if not isinstance(sub, str) or not 1 <= len(sub) <= longest or _has_surrogate(sub):
@@ -178,6 +180,15 @@ def _bytes(segment: str) -> bytes:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _is_client_id(azp: object) -> bool:
+    """Whether a Google token was made for somebody who signed in at an OAuth client.
+
+    Any service account of anybody's project can have tokens made for any audience (IAM Credentials,
+    generateIdToken); its own number is then the authorized party.
+    """
+    return isinstance(azp, str) and azp.endswith(".apps.googleusercontent.com")
 
 
 def _is_time(value: object) -> TypeGuard[int]:

@@ -27,7 +27,7 @@ from google.genai.errors import ExperimentalWarning
 
 from livetoken.models import MODELS
 from livetoken.policy import Policy, Profile
-from livetoken.problems import Problems
+from livetoken.problems import Problems, dotted
 from livetoken.typecheck import Mistake, Path, check
 
 Body = dict[str, Any]
@@ -48,14 +48,17 @@ def compile_policy(policy: Policy) -> dict[str, Body]:
     """
     problems = list(policy.problems)
     bodies: dict[str, Body] = {}
-    with _without_sdk_variables():
+    with _without_variables():
         for profile in policy.profiles.values():
-            mistakes = list(_mistakes(profile))
-            sound = _without(profile.config, [path for path, _ in mistakes])
-            bodies[profile.name], more = _compile(policy.api_version, profile.model, sound)
-            mistakes = [(("config", *path), message) for path, message in mistakes + more]
-            at = f"profiles.{profile.name}"
-            problems += [f"{at}.{'.'.join(path)}: {message}" for path, message in mistakes]
+            try:
+                mistakes = list(_mistakes(profile))
+                sound = _without(profile.config, [path for path, _ in mistakes])
+                bodies[profile.name], more = _compile(policy.api_version, profile.model, sound)
+                mistakes += more
+            except RecursionError:
+                mistakes = [((), "is nested too deeply")]
+            at = ("profiles", profile.name, "config")
+            problems += [f"{dotted(*at, *path)}: {message}" for path, message in mistakes]
     if problems:
         raise Problems(problems)
     return bodies
@@ -73,8 +76,10 @@ def _mistakes(profile: Profile) -> Iterator[Mistake]:
     resumption = config.get("session_resumption")
     if isinstance(resumption, dict) and "handle" in resumption:
         yield ("session_resumption", "handle"), "belongs to one session, not to a policy"
-    instruction = _leaves(config.get("system_instruction"))
-    if any("${" in text for _, text in instruction):
+    instruction = config.get("system_instruction")
+    if instruction in ("", {}):
+        yield ("system_instruction",), "is empty: leave it out"
+    if any("${" in text for _, text in _leaves(instruction)):
         yield ("system_instruction",), "${…} is not supported by this version of livetoken"
     yield from _thinking(profile)
 
@@ -198,10 +203,13 @@ def _without(config: Mapping[str, Any], paths: list[Path]) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_sdk_variables() -> Iterator[None]:
-    """Hide the variables by which the SDK would change project, version, key or transport."""
-    hidden: Mapping[str, str] = {
-        name: value for name, value in os.environ.items() if name.startswith(("GOOGLE_", "GEMINI_"))
+def _without_variables() -> Iterator[None]:
+    """Hide what the SDK would read: project, version, key, mode, proxies, authorities."""
+    ours = ("GOOGLE_", "GEMINI_", "SSL_CERT_")
+    hidden = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(ours) or name.lower().endswith("_proxy")
     }
     for name in hidden:
         del os.environ[name]

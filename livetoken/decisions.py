@@ -12,6 +12,7 @@ import re
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -103,10 +104,14 @@ class Decision:
 
 
 def write(line: dict[str, Any]) -> None:
-    """Write one line to standard output, what is None left out."""
+    """Write one line to standard output, what is None left out.
+
+    An output that is full or closed costs the line, and no caller the answer.
+    """
     known = {name: value for name, value in line.items() if value is not None}
-    sys.stdout.write(json.dumps(known) + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.write(json.dumps(known) + "\n")
+        sys.stdout.flush()
 
 
 def _trace(headers: Headers, project: str | None) -> str | None:

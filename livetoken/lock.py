@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from livetoken.policy import Policy
+from livetoken.policy import Policy, Profile
 
 FORMAT = 1
 """Raised when the compiler starts to write or to refuse something else."""
@@ -45,7 +45,7 @@ def fresh(path: Path, source: bytes, policy: Policy) -> dict[str, Any] | None:
             and sdk == version("google-genai")
             and lock["sha256"] == _digest(source, sdk, bodies)
             and bodies.keys() == policy.profiles.keys()
-            and all(_is_whole(body) for body in bodies.values())
+            and all(_is_whole(bodies[name], each) for name, each in policy.profiles.items())
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -58,10 +58,13 @@ def _digest(source: bytes, sdk: str, bodies: Mapping[str, Any]) -> str:
     return hashlib.sha256(hashlib.sha256(source).digest() + written).hexdigest()
 
 
-def _is_whole(body: Mapping[str, Any]) -> bool:
-    """Whether a body locks everything and works once, whatever its hash says."""
+def _is_whole(body: Mapping[str, Any], profile: Profile) -> bool:
+    """Whether a body locks a whole setup of this profile and works once, whatever its hash says."""
+    setup = body["bidiGenerateContentSetup"]
     return (
         body.keys() == {"uses", "bidiGenerateContentSetup"}
+        and type(body["uses"]) is int
         and body["uses"] == 1
-        and body["bidiGenerateContentSetup"]["model"].startswith("models/")
+        and setup["model"] == f"models/{profile.model.removeprefix('models/')}"
+        and bool(setup["generationConfig"]["responseModalities"])
     )

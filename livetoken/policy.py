@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from livetoken.callers import Caller
-from livetoken.problems import Problems
+from livetoken.problems import Problems, dotted
 from livetoken.refusals import Detail, Reason, Refused
 
 _T = TypeVar("_T")
@@ -24,7 +24,7 @@ MOST_EXPIRES_IN = timedelta(hours=20)  # Gemini takes less than this
 EXPIRES_IN = timedelta(minutes=30)  # Gemini's own default, always sent
 START_WITHIN = timedelta(minutes=1)  # likewise
 
-_DURATION = re.compile(r"(?=.)(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
+_DURATION = re.compile(r"(?=.)(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODEL = re.compile(r"(?:models/)?[a-z0-9][a-z0-9.-]*")
 _NOT_YET = {
@@ -98,7 +98,7 @@ def read(source: bytes) -> Policy:
     except (ValueError, RecursionError) as error:
         raise Problems([f"policy: is no TOML: {error}"]) from None
     problems: list[str] = []
-    top = Table(document, "", problems)
+    top = Table(document, (), problems)
     api_version = top.choice("api_version", API_VERSIONS)
     callers = top.table("callers")
     rules = CallerRules(allow_anonymous=callers.boolean("allow_anonymous", False))
@@ -114,7 +114,9 @@ def read(source: bytes) -> Policy:
 class Table:
     """One TOML table under check: what is taken is checked, what is left over is a mistake."""
 
-    def __init__(self, value: Mapping[str, Any], path: str, problems: list[str]) -> None:
+    def __init__(
+        self, value: Mapping[str, Any], path: tuple[str, ...], problems: list[str]
+    ) -> None:
         self._left = dict(value)
         self._known: list[str] = []
         self._path = path
@@ -160,7 +162,7 @@ class Table:
 
     def table(self, key: str) -> "Table":
         """Take a table to be checked in its turn."""
-        return Table(self.raw(key), self._at(key), self._problems)
+        return Table(self.raw(key), (*self._path, key), self._problems)
 
     def tables(self) -> Iterator[tuple[str, "Table"]]:
         """Every table of a table of tables."""
@@ -177,7 +179,7 @@ class Table:
             self.problem(key, "unknown" + (f", did you mean {close[0]}?" if close else ""))
 
     def _at(self, key: str) -> str:
-        return ".".join(filter(None, (self._path, key)))
+        return dotted(*self._path, *([key] if key else []))
 
     def _take(self, key: str, kind: type[_T], words: str, default: _D) -> _T | _D:
         self._known.append(key)

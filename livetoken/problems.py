@@ -1,6 +1,10 @@
 """What is wrong with the environment or the policy, collected so that all of it is said at once."""
 
+import json
+import re
 from collections.abc import Iterable
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Problems(Exception):
@@ -9,3 +13,8 @@ class Problems(Exception):
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
+
+
+def dotted(*keys: str) -> str:
+    """Return the path of a TOML key; whatever is no bare key is quoted, and stays on its line."""
+    return ".".join(key if _BARE.fullmatch(key) else json.dumps(key) for key in keys)

@@ -93,6 +93,7 @@ class Detail(Enum):
     SIGNATURE = auto()
     ISSUER = auto()
     AUDIENCE = auto()
+    AUTHORIZED_PARTY = auto()
     ISSUED_AT = auto()
     NOT_BEFORE = auto()
     EXPIRY = auto()

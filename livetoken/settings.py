@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pyreqwest.http import Url
+
 from livetoken.origins import ORIGIN
 from livetoken.problems import Problems
 
@@ -96,24 +98,27 @@ def _names(
     environ: Mapping[str, str], name: str, form: re.Pattern[str], problems: list[str]
 ) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(_list(environ, name)))
-    malformed = [item for item in names if not form.fullmatch(item)]
-    problems += [f"{name}: {item!r} is not well-formed" for item in malformed]
+    for number, item in enumerate(names, 1):
+        if not form.fullmatch(item):
+            problems.append(f"{name}: name {number} is not well-formed")
     if not names and environ.get(name):
         problems.append(f"{name}: holds no name")
     return names
 
 
 def _origins(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
-    origins = frozenset(_list(environ, "ALLOWED_ORIGINS"))
-    for origin in sorted(origins - {"*"}):
+    origins = tuple(_list(environ, "ALLOWED_ORIGINS"))
+    for number, origin in enumerate(origins, 1):
+        if origin == "*":
+            continue
         if not _is_origin(origin):
             problems.append(
-                f"ALLOWED_ORIGINS: {origin!r} is no origin as browsers send it, such as"
+                f"ALLOWED_ORIGINS: origin {number} is none as browsers send it, such as"
                 " https://app.example.com: lower case, no path, no final slash"
             )
         elif origin.startswith("http://") and not _is_loopback(_host(origin) or ""):
-            problems.append(f"ALLOWED_ORIGINS: {origin!r} must be https:// unless it is loopback")
-    return origins
+            problems.append(f"ALLOWED_ORIGINS: origin {number} must be https://, or loopback")
+    return frozenset(origins)
 
 
 def _is_origin(text: str) -> bool:
@@ -132,12 +137,13 @@ def _url(environ: Mapping[str, str], name: str, default: str, problems: list[str
 
 
 def _host(url: str) -> str | None:
-    """The host of a URL, a name or an IP address; None where host or port cannot be."""
+    """The host of a URL, a name or an IP address; None where no request can be made to it."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         if _NUMERIC_HOST.fullmatch(host):
             ipaddress.ip_address(host)
+        Url(url)
         return host if parts.port != 0 else None
     except ValueError:
         return None

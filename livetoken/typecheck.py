@@ -22,9 +22,12 @@ Mistake: TypeAlias = tuple[Path, str]
 """A path and what is wrong there."""
 
 _OPAQUE: dict[tuple[type[BaseModel], str], Any] = {
-    (types.LiveConnectConfig, "tools"): list[types.Tool]
+    (types.LiveConnectConfig, "tools"): list[types.Tool],
+    (types.LiveConnectConfig, "system_instruction"): (
+        str | types.Content | types.Part | list[str | types.Part]
+    ),
 }
-"""Fields that the SDK declares as a bare `list`, with what a policy may write in them."""
+"""Fields whose type the SDK declares wider than a policy can write them, and what it can."""
 
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -47,7 +50,9 @@ def check(kind: Any, value: Any, path: Path = ()) -> Iterator[Mistake]:
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         yield from _check_model(kind, value, path)
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        yield from _check_word(tuple(member.value for member in kind), value, path)
+        words = (member.value for member in kind)
+        said = tuple(word for word in words if not word.endswith("_UNSPECIFIED"))
+        yield from _check_word(said, value, path)
     else:
         yield from _check_scalar(kind, value, path)
 

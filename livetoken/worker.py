@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 _running: set[Task[None]] = set()  # asyncio holds its tasks weakly
@@ -16,7 +17,19 @@ _running: set[Task[None]] = set()  # asyncio holds its tasks weakly
 
 def serve_on(loop_factory: str) -> None:
     """Have each worker make its event loop with `loop_factory`, written `module:function`."""
-    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": "httptools"}
+    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": _Http, "ws": "none"}
+
+
+class _Http(HttpToolsProtocol):
+    """uvicorn's protocol, but that trailers are no headers (RFC 9110, section 6.5.1).
+
+    Its own files the fields after a chunked body with those before it, so that a credential there
+    would count or not as packets happen to arrive.
+    """
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.headers: list[tuple[bytes, bytes]] = []
 
 
 def _ended(task: Task[None]) -> None:

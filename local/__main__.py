@@ -113,7 +113,10 @@ def _stay_up(walk: Walk, log: Path) -> None:
 
 
 def _port(name: str) -> int:
-    return int(os.environ.get(name) or 0)
+    port = os.environ.get(name) or "0"
+    if not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise NotStarted(f"{name} is no port: {port}")
+    return int(port)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -32,6 +32,8 @@ class Function:
     """
 
     def __init__(self, environment: Mapping[str, str], *, log: IO[bytes], port: int = 0) -> None:
+        if port and not is_free(port):
+            raise NotStarted(f"somebody else listens on port {port}")
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
@@ -100,6 +102,14 @@ def free_port() -> int:
     """
     while True:
         port = random.randrange(20_000, 32_768)
-        with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", port))
+        if is_free(port):
             return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of loopback."""
+    with socket.socket() as listener, suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        return True
+    return False

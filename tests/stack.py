@@ -169,11 +169,12 @@ class Stack:
         finally:
             connection.close()
 
-    def send_raw(self, *parts: bytes, seconds: float = 15) -> bytes:
-        """Bytes as they are, and the whole answer to them."""
-        with socket.create_connection(("127.0.0.1", self.function.port), seconds) as client:
+    def send_raw(self, *parts: bytes, pause: float = 0) -> bytes:
+        """Bytes as they are, with seconds between them, and the body of the answer."""
+        with socket.create_connection(("127.0.0.1", self.function.port), 15) as client:
             for part in parts:
                 client.sendall(part)
+                time.sleep(pause)
             answer = http.client.HTTPResponse(client)
             answer.begin()
             return answer.read()

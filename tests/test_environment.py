@@ -122,6 +122,8 @@ def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
         ("https://256.256.256.256", False),
         ("http://127.1", False),
         ("https://[1]", False),
+        ("https://xn--", False),
+        ("https://1.2.3.4.5", False),
         ("https://gemini.example?key=x", False),
         ("https://gemini.example#x", False),
         ("https://gemini.example\n", False),
@@ -131,6 +133,19 @@ def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
 )
 def test_a_url_is_https_or_loopback(name: str, url: str, good: bool) -> None:
     assert problems(**{name: url}) == ([] if good else [name])
+
+
+@pytest.mark.parametrize("name", ["FIREBASE_PROJECT_ID", "GOOGLE_CLIENT_IDS", "ALLOWED_ORIGINS"])
+def test_a_key_in_the_wrong_variable_is_not_shown(name: str) -> None:
+    with pytest.raises(Problems) as found:
+        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"})
+    assert "secret" not in str(found.value)
+
+
+def test_authorities_that_are_not_there_end_in_no_traceback(alone: Stack) -> None:
+    with alone.running(SSL_CERT_FILE="/nope", SSL_CERT_DIR="/nope") as livetoken:
+        assert livetoken.ask().status == 503
+        assert "Traceback" not in livetoken.function.output()
 
 
 def test_the_key_is_not_in_what_a_settings_object_shows() -> None:

@@ -56,6 +56,17 @@ def test_a_clock_half_a_minute_off_is_refused(livetoken: Stack) -> None:
     assert livetoken.ask(token=expired).is_refusal(Reason.ID_TOKEN_EXPIRED)
 
 
+@pytest.mark.parametrize("azp", ["112233445566778899001", "", None, 7, "evil.example"])
+def test_a_strangers_service_account_is_refused(livetoken: Stack, azp: Any) -> None:
+    token = livetoken.issuer.id_token("grace", azp=azp)
+    assert refused_as(livetoken, token) == "AUTHORIZED_PARTY"
+
+
+@pytest.mark.parametrize("azp", [..., "1-android.apps.googleusercontent.com"])
+def test_a_token_that_a_phone_asked_for_is_accepted(livetoken: Stack, azp: Any) -> None:
+    assert livetoken.ask(token=livetoken.issuer.id_token("grace", azp=azp)).status == 200
+
+
 def test_both_spellings_of_google_name_one_person(livetoken: Stack) -> None:
     lines = len(livetoken.log())
     for iss in ("https://accounts.google.com", "accounts.google.com"):

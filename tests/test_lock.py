@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a policy and its fresh lock."""
     file = tmp_path / "policy.toml"
     file.write_text(POLICY)
-    assert main(["--policy", str(file), "lock"]) == 0
+    assert main(["lock", "--policy", str(file)]) == 0
     return tmp_path
 
 
@@ -44,7 +44,7 @@ def minted(stack: Stack, folder: Path) -> tuple[dict[str, Any], bool, bool]:
 
 
 def test_the_shipped_lock_is_current() -> None:
-    assert main(["--policy", str(SHIPPED), "lock", "--check"]) == 0
+    assert main(["lock", "--policy", str(SHIPPED), "--check"]) == 0
 
 
 def test_a_fresh_lock_and_a_compiled_policy_send_the_same_bytes(alone: Stack, folder: Path) -> None:
@@ -106,7 +106,19 @@ def test_what_is_no_lock_is_not_fresh(folder: Path, text: str) -> None:
     assert lock.fresh(folder / "policy.lock.json", source, policy.read(source)) is None
 
 
-@pytest.mark.parametrize("change", [set_uses, drop_setup])
+def set_model(written: Any) -> None:
+    written["profiles"]["default"]["bidiGenerateContentSetup"]["model"] = "models/gemini-9"
+
+
+def set_mask(written: Any) -> None:
+    written["profiles"]["default"]["fieldMask"] = "model"
+
+
+def drop_config(written: Any) -> None:
+    del written["profiles"]["default"]["bidiGenerateContentSetup"]["generationConfig"]
+
+
+@pytest.mark.parametrize("change", [set_uses, drop_setup, set_model, set_mask, drop_config])
 def test_a_lock_that_locks_less_is_not_fresh_whatever_its_hash(
     folder: Path, change: Callable[[Any], None]
 ) -> None:
@@ -120,7 +132,7 @@ def test_a_lock_that_locks_less_is_not_fresh_whatever_its_hash(
 def test_lock_check_tells_stale_from_current(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["--policy", str(folder / "policy.toml"), "lock", "--check"]
+    command = ["lock", "--policy", str(folder / "policy.toml"), "--check"]
     assert main(command) == 0
     edit(folder, set_uses)
     assert main(command) == 1
@@ -128,8 +140,17 @@ def test_lock_check_tells_stale_from_current(
     assert "python -m livetoken lock" not in (folder / "policy.lock.json").read_text()
 
 
+def test_a_lock_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    (tmp_path / "policy.lock.json").mkdir()
+    assert main(["lock", "--policy", str(tmp_path / "policy.toml")]) == 1
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
+
+
 def test_a_policy_with_mistakes_writes_no_lock(folder: Path) -> None:
     before = (folder / "policy.lock.json").read_text()
     (folder / "policy.toml").write_text(POLICY + "\nnonsense = 1\n")
-    assert main(["--policy", str(folder / "policy.toml"), "lock"]) == 1
+    assert main(["lock", "--policy", str(folder / "policy.toml")]) == 1
     assert (folder / "policy.lock.json").read_text() == before

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stack import API_KEY, ORIGIN, Stack, until
+from stack import API_KEY, ORIGIN, POLICY, Stack, until
 
 from livetoken.refusals import Reason
+from local.function import Function
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -118,6 +120,18 @@ def test_the_unforeseen_is_a_500_that_says_nothing(alone: Stack) -> None:
         assert line["error_at"].startswith("functions/failing.py:")
         assert "a secret" not in livetoken.function.output()
         assert "Traceback" not in livetoken.function.output()
+
+
+def test_a_log_that_cannot_be_written_costs_no_answer(alone: Stack, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY)
+    variables = alone.environment(POLICY_FILE=str(policy), XDG_RUNTIME_DIR=str(tmp_path))
+    with Path("/dev/full").open("wb") as full, Function(variables, log=full) as function:
+        function.wait_until_up()
+        livetoken = replace(alone)
+        livetoken.function = function
+        assert livetoken.ask().status == 200
+        assert livetoken.ask(token=None).is_refusal(Reason.NO_CREDENTIAL)
 
 
 def test_no_output_of_a_run_holds_a_secret(alone: Stack) -> None:

@@ -148,6 +148,14 @@ def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
         ("tools = [{ function_declarations = [] }]", "tools.0.function_declarations"),
         ("tools = [{ function_declarations = [{}] }]", "tools.0.function_declarations.0"),
         ("system_instruction = { parts = [{ text = '${claim.level}' }] }", "system_instruction"),
+        ("system_instruction = ''", "system_instruction"),
+        ("system_instruction = {}", "system_instruction"),
+        ("system_instruction = { parts = [] }", "system_instruction.parts"),
+        ("system_instruction = { parts = [{}] }", "system_instruction.parts.0"),
+        ("system_instruction = { uri = 'https://x', size_bytes = 1 }", None),
+        ("tools = [{ mcp_servers = [] }]", "tools.0.mcp_servers"),
+        ("media_resolution = 'MEDIA_RESOLUTION_UNSPECIFIED'", "media_resolution"),
+        ("a" + ".a" * 2000 + " = 1", None),
         ("safety_settings = []", "safety_settings"),
         ("safety_settings = [{}]", "safety_settings.0"),
         (SEARCH.format("2026-11-23T12:00:00Z"), SEARCH_START),
@@ -170,7 +178,7 @@ def test_response_modalities_are_demanded(modalities: str) -> None:
     assert problems(source) == ["profiles.default.config.response_modalities"]
 
 
-@pytest.mark.parametrize("modality", ["AUDO", "audio"])
+@pytest.mark.parametrize("modality", ["AUDO", "audio", "MODALITY_UNSPECIFIED"])
 def test_an_unknown_modality_is_a_mistake(modality: str) -> None:
     source = HEAD + PROFILE + f"[profiles.default.config]\nresponse_modalities = ['{modality}']"
     assert problems(source) == ["profiles.default.config.response_modalities.0"]
@@ -218,6 +226,30 @@ def test_all_mistakes_are_found_at_once() -> None:
         "profiles.other.config.seed",
         "profiles.other.config.response_modalities",
     ]
+
+
+def test_a_name_with_a_line_feed_stays_on_its_line() -> None:
+    source = HEAD + PROFILE + CONFIG + '"a\\nb" = 1\n[profiles."x\\ny"]\n"c\\nd" = 1'
+    with pytest.raises(Problems) as found:
+        compile_policy(policy.read(source.encode()))
+    assert all(line.count("\n") == 0 for line in found.value.lines)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ALL_PROXY": "socks5://127.0.0.1:1"},
+        {"HTTPS_PROXY": "garbage://x"},
+        {"SSL_CERT_FILE": "/nope"},
+        {"GOOGLE_GENAI_CLIENT_MODE": "replay"},
+    ],
+)
+def test_a_policy_compiles_whatever_the_network_is(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert problems(HEAD + PROFILE + CONFIG) == []
 
 
 def test_a_close_name_is_suggested() -> None:
@@ -304,7 +336,7 @@ def test_each_kind_of_value_can_be_written(config: str, field: str, value: Any) 
 
 
 def test_check_prints_what_each_profile_allows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--policy", str(SHIPPED), "check"]) == 0
+    assert main(["check", "--policy", str(SHIPPED)]) == 0
     printed = capsys.readouterr().out
     for words in ("default", "quick", "research", "within 30s", "ended after 5m", "LOW", "nothing"):
         assert words in printed
@@ -314,14 +346,23 @@ def test_check_prints_what_each_profile_allows(capsys: pytest.CaptureFixture[str
 def test_check_prints_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(HEAD + PROFILE + CONFIG + "topP = 1\nseed = 'x'\n")
-    assert main(["--policy", str(file), "check"]) == 1
+    assert main(["check", "--policy", str(file)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert len(printed.err.splitlines()) == 2
 
 
+def test_check_says_that_there_is_no_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text((HEAD + PROFILE + CONFIG).replace("default", "other"))
+    assert main(["check", "--policy", str(file)]) == 0
+    assert "no profile default" in capsys.readouterr().out
+
+
 def test_a_policy_that_is_not_there_is_said_to_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--policy", str(tmp_path / "none.toml"), "check"]) == 1
+    assert main(["check", "--policy", str(tmp_path / "none.toml")]) == 1
     assert "cannot be read: No such file" in capsys.readouterr().err

@@ -93,6 +93,22 @@ def test_no_single_bearer_token_is_refused(livetoken: Stack, credential: str | N
     assert answer.is_refusal(Reason.NO_CREDENTIAL)
 
 
+@provokes(Reason.NO_CREDENTIAL)
+@pytest.mark.parametrize("pause", [0, 0.3])
+def test_a_credential_in_a_trailer_is_none(livetoken: Stack, pause: float) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    trailer = f"0\r\nAuthorization: Bearer {livetoken.issuer.id_token('ada')}\r\n\r\n".encode()
+    body = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    whole = [head + body + trailer] if not pause else [head + body, trailer]
+    assert b'"NO_CREDENTIAL"' in livetoken.send_raw(*whole, pause=pause)
+
+
+@provokes(Reason.NO_CREDENTIAL)
+def test_a_request_to_upgrade_is_answered_like_any_other(livetoken: Stack) -> None:
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert livetoken.ask(token=None, headers=headers).is_refusal(Reason.NO_CREDENTIAL)
+
+
 @pytest.mark.reaches_gemini
 def test_the_scheme_is_read_in_any_case(livetoken: Stack) -> None:
     token = livetoken.issuer.id_token("ada")

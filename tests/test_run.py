@@ -49,6 +49,23 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) ->
     assert [path.name for path in tmp_path.iterdir()] == ["output"]
 
 
+@pytest.mark.parametrize("port", ["taken", "abc", "99999"])
+def test_a_port_that_cannot_be_had_is_one_line(port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1]) if port == "taken" else port
+        run = subprocess.run(
+            [sys.executable, "-m", "local", "--once"],
+            cwd=ROOT,
+            env={**os.environ, "PORT": number},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 2
+    assert run.stderr.startswith("\nfailed: ")
+
+
 def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     source = (ROOT / "policy.toml").read_text()
