@@ -129,6 +129,17 @@ def test_a_lock_that_locks_less_is_not_fresh_whatever_its_hash(
     assert lock.fresh(path, source, policy.read(source)) is None
 
 
+def test_a_lock_of_another_sdk_is_not_fresh(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (folder / "policy.toml").read_bytes()
+    path = folder / "policy.lock.json"
+    bodies = json.loads(path.read_text())["profiles"]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(lock, "version", lambda _: "3.3.9")
+        path.write_text(lock.write(source, bodies))
+        assert lock.fresh(path, source, policy.read(source))
+    assert lock.fresh(path, source, policy.read(source)) is None
+
+
 def test_lock_check_tells_stale_from_current(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
