@@ -256,7 +256,7 @@ def test_keys_that_were_cached_on_the_way_are_used_at_once(age: int) -> None:
 def test_keys_are_fetched_once_a_day_whatever_their_max_age() -> None:
     async def test(cache: Cache) -> None:
         await cache.key()
-        cache.clock.seconds += keys.MAX_AGE_MOST + 1
+        cache.clock.seconds += 24 * 3600 + 1
         await cache.key()
         assert cache.issuer.fetches == 2
 
