@@ -106,7 +106,8 @@ class Callers:
             _invalid(Detail.NOT_BEFORE)
         if issuer.firebase and not _is_past(claims.get("auth_time"), now):
             _invalid(Detail.AUTH_TIME)
-        if not issuer.firebase and not _is_client_id(claims.get("azp", aud)):
+        azp = claims.get("azp", aud)
+        if not issuer.firebase and azp != aud and not _is_client_id(azp):
             _invalid(Detail.AUTHORIZED_PARTY)
         sub = claims.get("sub")
         longest = _MAX_FIREBASE_SUBJECT if issuer.firebase else _MAX_SUBJECT
