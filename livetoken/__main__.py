@@ -7,6 +7,7 @@ from pathlib import Path
 
 from livetoken import lock, policy, report
 from livetoken.dialects import DEFAULT_PROFILE
+from livetoken.policy import Policy
 from livetoken.problems import Problems
 from livetoken.settings import policy_file
 
@@ -33,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(path: Path) -> int:
-    text = _compiled(path)
-    checked = policy.read(policy.source(path))
+    checked, text = _compiled(path)
     print(report.table(checked))
     if DEFAULT_PROFILE not in checked.profiles:
         print(f"\nThere is no profile {DEFAULT_PROFILE}: a request must name one.")
@@ -44,7 +44,7 @@ def _check(path: Path) -> int:
 
 
 def _lock(path: Path, *, only_compare: bool) -> int:
-    text = _compiled(path)
+    _, text = _compiled(path)
     if _is_current(path, text):
         print(f"{lock.path_for(path)} is current.")
         return 0
@@ -60,12 +60,13 @@ def _lock(path: Path, *, only_compare: bool) -> int:
     return 0
 
 
-def _compiled(path: Path) -> str:
-    """Compile the policy anew and return what its lock must be."""
+def _compiled(path: Path) -> tuple[Policy, str]:
+    """Return the policy, and what its lock must be, compiled anew."""
     from livetoken.compiler import compile_policy
 
     source = policy.source(path)
-    return lock.write(source, compile_policy(policy.read(source)))
+    rules = policy.read(source)
+    return rules, lock.write(source, compile_policy(rules))
 
 
 def _is_current(path: Path, text: str) -> bool:

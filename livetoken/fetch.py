@@ -21,7 +21,6 @@ KEPT_ALIVE = timedelta(seconds=90)
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read at most; keys and tokens need a fiftieth of it."""
 
-
 READ_HEADERS = ("age", "cache-control", "retry-after")
 """The headers of an answer that anybody here reads."""
 

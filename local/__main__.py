@@ -84,15 +84,10 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
         }
         with Function(environment, log=output, port=_port("PORT")) as function:
             function.wait_until_up()
-            print(
-                f"function  {function.url}", f"Gemini    {gemini_at.tls_url} (a stand-in)", sep="\n"
-            )
+            print(f"function  {function.url}")
+            print(f"Gemini    {gemini_at.tls_url} (a stand-in)")
             print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})\n")
-            try:
-                yield Walk(function.url, issuer_at.url, clock)
-            finally:
-                for number in _ENDING:  # a second Ctrl-C would leave something behind
-                    signal.signal(number, signal.SIG_IGN)
+            yield Walk(function.url, issuer_at.url, clock)
 
 
 def _say(step: str, outcome: str) -> None:
@@ -120,6 +115,9 @@ def _port(name: str) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End, and let no second Ctrl-C break into the tidying up."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -23,7 +23,7 @@ class NotStarted(Exception):
 
 
 class Function:
-    """`functions-framework --target=mint_token`, with nothing of our own environment but PATH.
+    """`functions-framework --target=mint_token`, with no deployment's variables but those given.
 
     Args:
         environment: the variables of the deployment.
