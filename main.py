@@ -51,12 +51,17 @@ async def exchange(request: Request, decision: Decision, cors: dict[str, str]) -
         raise Refused(Reason.METHOD_NOT_ALLOWED)
     service.origins.admit(request.headers)
     caller = decision.caller = await service.callers.identify(headers.bearer(request.headers))
-    headers.single(request.headers, "x-firebase-appcheck", Reason.APP_CHECK_FAILED)
+    app_check = headers.app_check(request.headers)
+    await service.app_check.verify(app_check)
     service.caller_rules.admit(caller)
     ask = await dialects.read(request)
-    constraint = service.constraint(ask.profile)
-    decision.profile = constraint.profile.name
-    grant = await service.gemini.mint(constraint, decision.attempt)
+    compiled = service.profile(ask.profile)
+    decision.profile = ask.profile
+    compiled.profile.admit(caller)
+    constraint = compiled.constraint(caller, ask.resume)
+    await service.app_check.use(app_check)
+    async with service.limits.use(caller, compiled.profile, decision.attempt):
+        grant = await service.gemini.mint(constraint, decision.attempt)
     decision.minted(grant)
     if await request.is_disconnected():
         decision.left()

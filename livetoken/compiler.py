@@ -25,15 +25,16 @@ from google import genai
 from google.genai import types
 from google.genai.errors import ExperimentalWarning
 
+from livetoken.constraint import SETUP
 from livetoken.models import MODELS
 from livetoken.policy import Policy, Profile
 from livetoken.problems import Problems, dotted
+from livetoken.setup import mask
 from livetoken.typecheck import Mistake, Path, check
 
 Body = dict[str, Any]
-SETUP = "bidiGenerateContentSetup"
 
-_NOT_OURS = {
+NOT_OURS = {
     "http_options": "is the client's, not the session's; Gemini would never see it",
     "generation_config": "write its fields here, without generation_config around them",
 }
@@ -54,6 +55,8 @@ def compile_policy(policy: Policy) -> dict[str, Body]:
                 mistakes = list(_mistakes(profile))
                 sound = _without(profile.config, [path for path, _ in mistakes])
                 bodies[profile.name], more = _compile(policy.api_version, profile.model, sound)
+                if left_open := mask(profile.client_may_set):
+                    bodies[profile.name]["fieldMask"] = left_open
                 mistakes += more
             except RecursionError:
                 mistakes = [((), "is nested too deeply")]
@@ -67,7 +70,7 @@ def compile_policy(policy: Policy) -> dict[str, Body]:
 def _mistakes(profile: Profile) -> Iterator[Mistake]:
     """Everything that can be told before the SDK converts anything."""
     config = dict(profile.config)
-    for name, message in _NOT_OURS.items():
+    for name, message in NOT_OURS.items():
         if config.pop(name, None) is not None:
             yield (name,), message
     yield from check(types.LiveConnectConfig, config)
@@ -79,8 +82,6 @@ def _mistakes(profile: Profile) -> Iterator[Mistake]:
     instruction = config.get("system_instruction")
     if instruction in ("", {}):
         yield ("system_instruction",), "is empty: leave it out"
-    if any("${" in text for _, text in _leaves(instruction)):
-        yield ("system_instruction",), "${…} is not supported by this version of livetoken"
     yield from _thinking(profile)
 
 

@@ -90,6 +90,7 @@ class Decision:
             "message": "minted" if self._grant and not refusal else "refused",
             "reason": refusal.reason.name if refusal else None,
             "detail": detail.name if detail else None,
+            "rule": refusal.rule if refusal else None,
             "profile": self.profile,
             "issuer": self.caller.issuer if self.caller else None,
             "sub": _person(self.caller.sub) if self.caller else None,

@@ -5,6 +5,7 @@ Source: https://firebase.google.com/docs/functions/callable-reference.
 
 import asyncio
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from livetoken.refusals import Detail, Reason, Refused
 MAX_BODY = 8 * 1024
 """Bytes of a request body."""
 
+MAX_HANDLE = 4096
+"""Characters of a resumption handle."""
+
 BODY_TIMEOUT = 5.0
 """Seconds within which a body must be whole."""
 
@@ -24,9 +28,10 @@ DEFAULT_PROFILE = "default"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: the profile's name, and whether the answer goes to a callable client."""
+    """One request: a profile's name, the handle of a session that shall go on, and the dialect."""
 
     profile: str
+    resume: str | None
     callable: bool
 
     def wrap(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +48,7 @@ async def read(request: Request) -> Ask:
     media_type = single(request.headers, "content-type", Reason.UNSUPPORTED_MEDIA_TYPE) or ""
     body = await _body(request)
     if not body:
-        return Ask(DEFAULT_PROFILE, callable=False)
+        return Ask(DEFAULT_PROFILE, None, callable=False)
     if media_type.partition(";")[0].strip().lower() != "application/json":
         raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE)
     fields = _object(body)
@@ -54,11 +59,11 @@ async def read(request: Request) -> Ask:
         fields = {} if data is None else data
         if not isinstance(fields, dict):
             raise Refused(Reason.INVALID_REQUEST, Detail.NOT_AN_OBJECT)
-    _only(fields, {"profile"})
+    _only(fields, {"profile", "resume"})
     profile = fields.get("profile", DEFAULT_PROFILE)
     if not isinstance(profile, str):
         raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)
-    return Ask(profile, is_callable)
+    return Ask(profile, _handle(fields) if "resume" in fields else None, is_callable)
 
 
 async def _body(request: Request) -> bytes:
@@ -92,6 +97,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         raise ValueError
     return value
+
+
+def _handle(fields: dict[str, Any]) -> str:
+    """Return the resumption handle of a request; what it means, only Gemini knows."""
+    handle = fields["resume"]
+    if not isinstance(handle, str):
+        raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)
+    controls = any(unicodedata.category(character) in ("Cc", "Cs") for character in handle)
+    if not 1 <= len(handle) <= MAX_HANDLE or controls:
+        raise Refused(Reason.INVALID_REQUEST, Detail.NOT_A_HANDLE)
+    return handle
 
 
 def _only(fields: dict[str, Any], known: set[str]) -> None:

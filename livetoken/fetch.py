@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
 from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
@@ -21,12 +21,18 @@ KEPT_ALIVE = timedelta(seconds=90)
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read at most; keys and tokens need a fiftieth of it."""
 
+_CONNECTING = "client error (Connect)"
+
 READ_HEADERS = ("age", "cache-control", "retry-after")
 """The headers of an answer that anybody here reads."""
 
 
 class Unreachable(Exception):
-    """No HTTP answer arrived: refused, reset, not found, bad TLS, or broken off half way."""
+    """No HTTP answer arrived: reset, bad TLS, or broken off half way."""
+
+
+class NotConnected(Unreachable):
+    """There was no connection, so that the request was never sent: refused, or not found."""
 
 
 class TooLong(Exception):
@@ -57,22 +63,28 @@ class Http:
         """GET, its answer whole within `seconds`; raises as `post` does."""
         return await _send(self._request("GET", url), seconds)
 
-    async def post(self, url: str, body: bytes, *, api_key: str, seconds: float) -> Answer:
-        """POST a JSON body with a Google API key, its answer whole within `seconds`.
+    async def post(
+        self, url: str, body: bytes, *, credentials: Mapping[str, str], seconds: float
+    ) -> Answer:
+        """POST a JSON body, its answer whole within `seconds`.
+
+        Args:
+            credentials: headers whose values are secret.
 
         Raises:
             TimeoutError: not done in time.
             Unreachable, TooLong: see there.
         """
         request = self._request("POST", url).header("content-type", "application/json")
-        request = request.header("x-goog-api-key", api_key, is_sensitive=True)
+        for name, value in credentials.items():
+            request = request.header(name, value, is_sensitive=True)
         return await _send(request.body_bytes(body), seconds)
 
     def _request(self, method: str, url: str) -> RequestBuilder:
         try:
             return self._client.request(method, url)
         except ValueError as error:  # a URL that looked well-formed and is none after all
-            raise Unreachable from error
+            raise NotConnected from error
 
 
 async def _send(request: RequestBuilder, seconds: float) -> Answer:
@@ -88,7 +100,13 @@ async def _send(request: RequestBuilder, seconds: float) -> Answer:
     except TimeoutError:
         raise
     except (PyreqwestError, OSError) as error:
-        raise Unreachable from error
+        raise (NotConnected if _is_unsent(error) else Unreachable) from error
+
+
+def _is_unsent(error: Exception) -> bool:
+    """Whether hyper failed at connecting; a connection cut later is the same class of error."""
+    causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
+    return any(cause["message"] == _CONNECTING for cause in causes or ())
 
 
 def _header(response: Response, name: str) -> str:

@@ -14,11 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from livetoken import fetch
-from livetoken.policy import Profile
+from livetoken.constraint import Constraint
 from livetoken.refusals import Detail, Reason, Refused
 
 DEADLINE = 6.0  # seconds for everything, the second try included
@@ -29,25 +28,6 @@ RETRY_AFTER_UNAVAILABLE = 2
 RETRY_AFTER_MOST = 3600
 
 _NAME = re.compile(r"auth_tokens/[A-Za-z0-9._~-]{1,512}")
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """What a profile's tokens are locked to: the request to Gemini, but for its times."""
-
-    profile: Profile
-    model: str
-    _tail: bytes
-
-    def request(self, expire_time: str, new_session_expire_time: str) -> bytes:
-        """Return the whole body for two times, RFC 3339."""
-        times = {"expireTime": expire_time, "newSessionExpireTime": new_session_expire_time}
-        return _json(times)[:-1] + b"," + self._tail
-
-    @classmethod
-    def of(cls, profile: Profile, body: Mapping[str, Any]) -> "Constraint":
-        """Prepare a compiled body, as `policy.lock.json` holds it."""
-        return cls(profile, body["bidiGenerateContentSetup"]["model"], _json(body)[1:])
 
 
 @dataclass(frozen=True)
@@ -64,10 +44,14 @@ class Grant:
 
 @dataclass
 class Attempt:
-    """What the log learns of the upstream request: HTTP status, and seconds taken."""
+    """What became of the upstream request: HTTP status, and seconds taken.
+
+    `in_doubt`: whether Gemini may have made a token although none was had of it.
+    """
 
     status: int | None = None
     seconds: float | None = None
+    in_doubt: bool = False
 
 
 class Gemini:
@@ -142,12 +126,20 @@ class Gemini:
     async def _try(self, body: bytes, attempt: Attempt, deadline: float) -> fetch.Answer | None:
         """Send the request once; None where there was nobody to answer it."""
         attempt.status = None
+        credentials = {"x-goog-api-key": self._api_key}
         left = deadline - time.monotonic()
         try:
-            answer = await self._http.post(self._url, body, api_key=self._api_key, seconds=left)
-        except fetch.Unreachable:
+            answer = await self._http.post(self._url, body, credentials=credentials, seconds=left)
+        except fetch.NotConnected:
             return None
+        except fetch.Unreachable:
+            attempt.in_doubt = True
+            return None
+        except (fetch.TooLong, TimeoutError):
+            attempt.in_doubt = True
+            raise
         attempt.status = answer.status
+        attempt.in_doubt |= answer.status == 200
         return answer
 
 
@@ -187,10 +179,6 @@ def _retry_after(headers: Mapping[str, str], default: int) -> int:
         except (ValueError, OverflowError):
             seconds = default
     return min(max(seconds, 1), RETRY_AFTER_MOST)
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -39,3 +39,15 @@ def bearer(headers: Headers) -> str:
     if match is None:
         raise Refused(Reason.NO_CREDENTIAL, Detail.NOT_BEARER)
     return match[1]
+
+
+def app_check(headers: Headers) -> str | None:
+    """Return the App Check token of the request, None where there is none.
+
+    Raises:
+        Refused: APP_CHECK_FAILED for one sent twice or over 8 KiB.
+    """
+    token = single(headers, "x-firebase-appcheck", Reason.APP_CHECK_FAILED)
+    if token is not None and len(token) > MAX_CREDENTIAL:
+        raise Refused(Reason.APP_CHECK_FAILED, Detail.TOKEN_TOO_LONG)
+    return token

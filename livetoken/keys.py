@@ -11,14 +11,16 @@ There is no background task: Cloud Run stops the CPU between requests.
 """
 
 import asyncio
+import base64
 import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 from google.auth.crypt import RSAVerifier
 
@@ -30,26 +32,42 @@ RETRY_COLD = 2.0  # seconds between fetches while there are no keys
 RETRY_WARM = 30.0  # seconds between fetches otherwise
 STALE_FOR = 3600.0  # seconds that keys serve past their max-age
 MAX_AGE_DEFAULT = 300.0  # seconds, for an answer that says nothing
-MAX_AGE_MOST = 24 * 3600.0  # seconds, whatever the answer says
+MAX_AGE_MOST = 6 * 3600.0  # seconds, whatever the answer says; App Check's page names six hours
 MIN_KEY_BITS = 2048  # RFC 7518, section 3.3
+
+Keys: TypeAlias = Iterator[tuple[str, RSAPublicKey]]
+"""Key ids with their keys, as an endpoint lists them."""
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 
 
 class KeySet:
-    """The RSA keys of one issuer, from an endpoint that answers `{kid: PEM certificate}`.
+    """The RSA keys of one issuer.
 
     Args:
         http: the HTTP client.
         url: the endpoint.
+        parse: reads the endpoint's JSON object; `certificates` or `jwks`.
+        unavailable: the reason where no keys can be had.
+        unknown: the reason where a key is none of them.
         now: seconds on a clock that never goes back.
     """
 
     def __init__(
-        self, http: fetch.Http, url: str, *, now: Callable[[], float] = time.monotonic
+        self,
+        http: fetch.Http,
+        url: str,
+        parse: Callable[[Mapping[str, Any]], Keys],
+        *,
+        unavailable: Reason = Reason.KEYS_UNAVAILABLE,
+        unknown: Reason = Reason.INVALID_ID_TOKEN,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
         self._url = url
+        self._parse = parse
+        self._unavailable = unavailable
+        self._unknown = unknown
         self._now = now
         self._keys: Mapping[str, RSAVerifier] = {}
         self._fresh_until = float("-inf")
@@ -61,8 +79,8 @@ class KeySet:
         """Return the key of that id.
 
         Raises:
-            Refused: KEYS_UNAVAILABLE, where no keys can be had; INVALID_ID_TOKEN, where they can
-                and this is none of them.
+            Refused: `unavailable`, where no keys can be had; `unknown`, where they can and this is
+                none of them.
         """
         now = self._now()
         usable = now < self._fresh_until + STALE_FOR
@@ -75,9 +93,9 @@ class KeySet:
         if usable and kid in self._keys:
             return self._keys[kid]
         if usable and self._failure is None:
-            raise Refused(Reason.INVALID_ID_TOKEN, Detail.UNKNOWN_KEY)
+            raise Refused(self._unknown, Detail.UNKNOWN_KEY)
         wait = self._fetched_at + (RETRY_WARM if usable else RETRY_COLD) - self._now()
-        raise Refused(Reason.KEYS_UNAVAILABLE, self._failure, retry_after=max(1, math.ceil(wait)))
+        raise Refused(self._unavailable, self._failure, retry_after=max(1, math.ceil(wait)))
 
     async def warm(self) -> None:
         """Fetch the keys ahead of the first caller; a failure is left for that caller to meet."""
@@ -94,7 +112,7 @@ class KeySet:
     async def _fetch(self) -> None:
         try:
             answer = await self._http.get(self._url, seconds=FETCH_TIMEOUT)
-            keys = _certificates(answer)
+            keys = self._verifiers(answer)
         except (fetch.Unreachable, TimeoutError):
             self._failure = Detail.CONNECTION
         except (fetch.TooLong, ValueError, RecursionError):
@@ -107,31 +125,75 @@ class KeySet:
             self._fetched_at = self._now()
             self._refresh = None
 
+    def _verifiers(self, answer: fetch.Answer) -> dict[str, RSAVerifier]:
+        """Read an answer; keys too short for RS256 are passed over.
 
-def _certificates(answer: fetch.Answer) -> dict[str, RSAVerifier]:
-    """Parse `{kid: PEM certificate}`; keys that RS256 cannot use are passed over.
+        Raises:
+            ValueError, RecursionError: it holds no key that can be used.
+        """
+        document = json.loads(answer.body.decode()) if answer.status == 200 else None
+        if not isinstance(document, dict):
+            raise ValueError
+        keys = {
+            kid: RSAVerifier(key)  # type: ignore[no-untyped-call]  # google-auth has none
+            for kid, key in self._parse(document)
+            if key.key_size >= MIN_KEY_BITS
+        }
+        if not keys:
+            raise ValueError
+        return keys
+
+
+def certificates(document: Mapping[str, Any]) -> Keys:
+    """Read `{kid: PEM certificate}`, as Firebase and Google serve their keys.
 
     Raises:
-        ValueError, RecursionError: the answer is anything else, or has no usable key.
+        ValueError: it is anything else.
     """
-    if answer.status != 200:
-        raise ValueError
-    certificates = json.loads(answer.body.decode())
-    if not isinstance(certificates, dict):
-        raise ValueError
-    keys = {}
-    for kid, pem in certificates.items():
+    for kid, pem in document.items():
         if not isinstance(pem, str):
             raise ValueError
         try:
-            public_key = load_pem_x509_certificate(pem.encode()).public_key()
+            key = load_pem_x509_certificate(pem.encode()).public_key()
         except (InvalidVersion, UnsupportedAlgorithm):
             continue
-        if isinstance(public_key, RSAPublicKey) and public_key.key_size >= MIN_KEY_BITS:
-            keys[kid] = RSAVerifier(public_key)  # type: ignore[no-untyped-call]  # google-auth has none
-    if not keys:
+        if isinstance(key, RSAPublicKey):
+            yield kid, key
+
+
+def jwks(document: Mapping[str, Any]) -> Keys:
+    """Read a JWK Set, passing over what is not for RS256 signatures (RFC 7517, section 5).
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if not isinstance(document.get("keys"), list):
         raise ValueError
-    return keys
+    for jwk in document["keys"]:
+        if isinstance(jwk, dict) and _is_for_rs256(jwk):
+            try:
+                key = RSAPublicNumbers(_integer(jwk["e"]), _integer(jwk["n"])).public_key()
+            except (ValueError, TypeError, KeyError):
+                continue
+            yield jwk["kid"], key
+
+
+def _is_for_rs256(jwk: Mapping[str, Any]) -> bool:
+    """Whether a JWK names an RSA key whose owner means it for this (RFC 7517, 4.1 to 4.5)."""
+    operations = jwk.get("key_ops", ["verify"])
+    return (
+        jwk.get("kty") == "RSA"
+        and jwk.get("use", "sig") == "sig"
+        and jwk.get("alg", "RS256") == "RS256"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and isinstance(jwk.get("kid"), str)
+    )
+
+
+def _integer(text: str) -> int:
+    """Read a Base64urlUInt (RFC 7518, section 2)."""
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
 
 
 def _max_age(headers: Mapping[str, str]) -> float:

@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from livetoken.constraint import SETUP
 from livetoken.policy import Policy, Profile
+from livetoken.setup import mask
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the compiler starts to write or to refuse something else."""
 
 
@@ -60,9 +62,10 @@ def _digest(source: bytes, sdk: str, bodies: Mapping[str, Any]) -> str:
 
 def _is_whole(body: Mapping[str, Any], profile: Profile) -> bool:
     """Whether a body locks a whole setup of this profile and works once, whatever its hash says."""
-    setup = body["bidiGenerateContentSetup"]
+    setup = body[SETUP]
     return (
-        body.keys() == {"uses", "bidiGenerateContentSetup"}
+        body.keys() - {"fieldMask"} == {"uses", SETUP}
+        and body.get("fieldMask") == mask(profile.client_may_set)
         and type(body["uses"]) is int
         and body["uses"] == 1
         and setup["model"] == f"models/{profile.model.removeprefix('models/')}"

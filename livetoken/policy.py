@@ -1,44 +1,70 @@
 """What the product decides: `policy.toml`, read into frozen data with every mistake found at once.
 
-A profile's `config` is checked by `livetoken.compiler`, against the types of google-genai.
+The dataclasses are the definition of the file: what is read, and what its JSON Schema says. A
+profile's `config` is checked by `livetoken.compiler`, against the types of google-genai.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from livetoken import instruction
 from livetoken.callers import Caller
-from livetoken.problems import Problems, dotted
+from livetoken.instruction import ClaimText
+from livetoken.kinds import (
+    Choice,
+    ClaimTexts,
+    Config,
+    Duration,
+    Fields,
+    Flag,
+    Limits,
+    Named,
+    Place,
+    Requirements,
+    Settings,
+    Text,
+    setting,
+)
+from livetoken.problems import Problems
 from livetoken.refusals import Detail, Reason, Refused
-
-_T = TypeVar("_T")
-_D = TypeVar("_D")
+from livetoken.rules import Limit, Requirement
 
 API_VERSIONS = ("v1alpha", "v1beta")
 MOST_EXPIRES_IN = timedelta(hours=20)  # Gemini takes less than this
 EXPIRES_IN = timedelta(minutes=30)  # Gemini's own default, always sent
 START_WITHIN = timedelta(minutes=1)  # likewise
 
-_DURATION = re.compile(r"(?=.)(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODEL = re.compile(r"(?:models/)?[a-z0-9][a-z0-9.-]*")
-_NOT_YET = {
-    "callers": frozenset({"app_check", "require", "max_auth_age"}),
-    "profile": frozenset({"limit", "require", "client_may_set", "claims"}),
-}
-"""Settings that are planned: refused, since a rule that is ignored would be no rule."""
 
 
 @dataclass(frozen=True)
 class CallerRules:
     """Who may ask at all."""
 
-    allow_anonymous: bool
+    allow_anonymous: bool = setting(
+        Flag(), "Whether Firebase anonymous accounts may ask; they cost nothing.", default=False
+    )
+    app_check: str = setting(
+        Choice("off", "required", "consume"),
+        "Firebase App Check: not looked at, required, or required and each token good for once.",
+        default="off",
+    )
+    require: tuple[Requirement, ...] = setting(
+        Requirements(),
+        "Claims of the ID token and the values of each that are accepted; a missing one refuses."
+        " A dot goes one object deeper.",
+        default=(),
+    )
+    max_auth_age: timedelta | None = setting(
+        Duration(), "The longest time since the person last signed in.", default=None
+    )
 
     def admit(self, caller: Caller) -> None:
         """Let a caller pass.
@@ -47,21 +73,86 @@ class CallerRules:
             Refused: NOT_ALLOWED.
         """
         if caller.anonymous and not self.allow_anonymous:
-            raise Refused(Reason.NOT_ALLOWED, Detail.ANONYMOUS)
+            rule = "callers.allow_anonymous"
+            raise Refused(Reason.NOT_ALLOWED, Detail.ANONYMOUS, rule=rule)
+        for requirement in self.require:
+            requirement.admit(caller)
+        if self.max_auth_age is not None:
+            ago = caller.signed_in_ago
+            if ago is None or ago > self.max_auth_age.total_seconds():
+                rule = "callers.max_auth_age"
+                raise Refused(Reason.NOT_ALLOWED, Detail.SIGNED_IN_TOO_LONG_AGO, rule=rule)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one token may do: `config` as the policy has it, locked whole."""
+    """What one token may do: `config` as the policy has it, and all else locked empty."""
 
     name: str
-    model: str
-    expires_in: timedelta
-    start_within: timedelta
-    config: Mapping[str, Any]
+    model: str = setting(
+        Text(_MODEL, "the name of a model, such as gemini-3.8-live"), "The Live model."
+    )
+    expires_in: timedelta = setting(
+        Duration(under=MOST_EXPIRES_IN),
+        "When the session ends, such as 30m; under 20 hours.",
+        default=EXPIRES_IN,
+    )
+    start_within: timedelta = setting(
+        Duration(), "When it must have started, such as 1m; at most expires_in.", default=None
+    )
+    limit: tuple[Limit, ...] = setting(
+        Limits(),
+        'How often one caller gets a token: "30/hour", several separated by ";".',
+        default=(),
+    )
+    require: tuple[Requirement, ...] = setting(
+        Requirements(), "As in [callers], and on top of it.", default=()
+    )
+    client_may_set: tuple[str, ...] = setting(
+        Fields(), "Fields of the config that are left to the client.", default=()
+    )
+    config: Mapping[str, Any] = setting(
+        Config(), "The session: google-genai's LiveConnectConfig, locked.", default_factory=dict
+    )
+    claims: Mapping[str, ClaimText] = setting(
+        ClaimTexts(),
+        "Claims that system_instruction may name as ${claim.level}.",
+        default_factory=dict,
+    )
+
+    def __post_init__(self) -> None:
+        if self.start_within is None:
+            object.__setattr__(self, "start_within", min(START_WITHIN, self.expires_in))
+
+    def admit(self, caller: Caller) -> None:
+        """Let a caller pass.
+
+        Raises:
+            Refused: NOT_ALLOWED.
+        """
+        for requirement in self.require:
+            requirement.admit(caller)
+
+    def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what the settings cannot tell one by one: a path and what is wrong there."""
+        if self.start_within > self.expires_in:
+            yield ("start_within",), "must be at most expires_in"
+        for name in self.client_may_set:
+            if name in self.config:
+                yield ("client_may_set",), f"{name} is set in config: it is locked, or it is left"
+        at = ("config", "system_instruction")
+        text = self.config.get("system_instruction")
+        if isinstance(text, str):
+            for claim in instruction.holes(text):
+                if claim is None:
+                    yield at, "${ begins ${claim.…}; write $${ for ${ itself"
+                elif claim not in self.claims:
+                    yield at, f"${{claim.{claim}}} is not among the profile's claims"
+        elif "${" in json.dumps(text, default=str):
+            yield at, "${ stands for a claim only where the instruction is plain text"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """A policy as written.
 
@@ -69,10 +160,28 @@ class Policy:
     them together.
     """
 
-    api_version: str
-    callers: CallerRules
-    profiles: Mapping[str, Profile]
-    problems: tuple[str, ...]
+    api_version: str = setting(
+        Choice(*API_VERSIONS), "The version of Gemini's API where tokens are made and used."
+    )
+    callers: CallerRules = setting(
+        Settings(CallerRules), "Who may ask at all.", default=CallerRules()
+    )
+    profiles: Mapping[str, Profile] = setting(
+        Named(
+            Settings(Profile, model="none"),
+            _PROFILE_NAME,
+            "a name is 1 to 64 letters, digits, - and _",
+        ),
+        "What one token may do; a request names a profile, or gets the one named default.",
+    )
+    problems: tuple[str, ...] = ()
+
+
+NONE = Policy(api_version=API_VERSIONS[0], profiles={})
+"""What there is where no policy can be read."""
+
+SETTINGS = Settings(Policy, api_version=API_VERSIONS[0], profiles={})
+"""The whole file."""
 
 
 def source(path: Path) -> bytes:
@@ -98,113 +207,5 @@ def read(source: bytes) -> Policy:
     except (ValueError, RecursionError) as error:
         raise Problems([f"policy: is no TOML: {error}"]) from None
     problems: list[str] = []
-    top = Table(document, (), problems)
-    api_version = top.choice("api_version", API_VERSIONS)
-    callers = top.table("callers")
-    rules = CallerRules(allow_anonymous=callers.boolean("allow_anonymous", False))
-    callers.end(_NOT_YET["callers"])
-    named = top.table("profiles")
-    profiles = {name: _profile(name, table) for name, table in named.tables()}
-    if not profiles:
-        top.problem("profiles", "at least one is required, such as [profiles.default]")
-    top.end()
-    return Policy(api_version or API_VERSIONS[0], rules, profiles, tuple(problems))
-
-
-class Table:
-    """One TOML table under check: what is taken is checked, what is left over is a mistake."""
-
-    def __init__(
-        self, value: Mapping[str, Any], path: tuple[str, ...], problems: list[str]
-    ) -> None:
-        self._left = dict(value)
-        self._known: list[str] = []
-        self._path = path
-        self._problems = problems
-
-    def problem(self, key: str, message: str) -> None:
-        """Report a mistake at a key of this table, or at the table itself for ""."""
-        self._problems.append(f"{self._at(key)}: {message}")
-
-    def text(self, key: str) -> str | None:
-        """Take a text that must be there."""
-        if key not in self._left:
-            self._known.append(key)
-            self.problem(key, "is required")
-        return self._take(key, str, "text", None)
-
-    def boolean(self, key: str, default: bool) -> bool:
-        """Take true or false."""
-        return self._take(key, bool, "true or false", default)
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str | None:
-        """Take one of some words, which must be there."""
-        value = self.text(key)
-        if value is not None and value not in choices:
-            self.problem(key, "must be " + " or ".join(f'"{choice}"' for choice in choices))
-        return value
-
-    def duration(self, key: str, default: timedelta) -> timedelta | None:
-        """Take a time such as "1h30m"; None where it is malformed."""
-        value = self._take(key, str, "a time as text", None)
-        if value is None:
-            return default
-        match = _DURATION.fullmatch(value)
-        if match is None:
-            self.problem(key, 'must be a time such as "90s", "30m" or "1h30m"')
-            return None
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-    def raw(self, key: str) -> Mapping[str, Any]:
-        """Take a table as it is."""
-        return self._take(key, dict, "a table", {})
-
-    def table(self, key: str) -> "Table":
-        """Take a table to be checked in its turn."""
-        return Table(self.raw(key), (*self._path, key), self._problems)
-
-    def tables(self) -> Iterator[tuple[str, "Table"]]:
-        """Every table of a table of tables."""
-        for name in list(self._left):
-            yield name, self.table(name)
-
-    def end(self, not_yet: frozenset[str] = frozenset()) -> None:
-        """Report whatever was not taken."""
-        for key in self._left:
-            if key in not_yet:
-                self.problem(key, "is not supported by this version of livetoken")
-                continue
-            close = get_close_matches(key, self._known, n=1)
-            self.problem(key, "unknown" + (f", did you mean {close[0]}?" if close else ""))
-
-    def _at(self, key: str) -> str:
-        return dotted(*self._path, *([key] if key else []))
-
-    def _take(self, key: str, kind: type[_T], words: str, default: _D) -> _T | _D:
-        self._known.append(key)
-        if key not in self._left:
-            return default
-        value = self._left.pop(key)
-        if isinstance(value, kind):
-            return value
-        self.problem(key, f"must be {words}")
-        return default
-
-
-def _profile(name: str, table: Table) -> Profile:
-    if not _PROFILE_NAME.fullmatch(name):
-        table.problem("", "a name is 1 to 64 letters, digits, - and _")
-    model = table.text("model")
-    if model is not None and not _MODEL.fullmatch(model):
-        table.problem("model", "must be the name of a model, such as gemini-3.8-live")
-    expires_in = table.duration("expires_in", EXPIRES_IN)
-    if expires_in is not None and not timedelta() < expires_in < MOST_EXPIRES_IN:
-        table.problem("expires_in", "must be over 0 and under 20 hours")
-    end = expires_in or EXPIRES_IN
-    start_within = table.duration("start_within", min(START_WITHIN, end))
-    if start_within is not None and not timedelta() < start_within <= end:
-        table.problem("start_within", "must be over 0 and at most expires_in")
-    config = table.raw("config")
-    table.end(_NOT_YET["profile"])
-    return Profile(name, model or "none", end, start_within or end, config)
+    policy = SETTINGS.read(document, Place((), problems))
+    return replace(policy, problems=tuple(problems))

@@ -50,6 +50,13 @@ class Reason(Enum):
     UNSUPPORTED_MEDIA_TYPE = Refusal(
         415, "INVALID_ARGUMENT", False, "INFO", "Send the body as application/json."
     )
+    LIMIT_REACHED = Refusal(
+        429,
+        "RESOURCE_EXHAUSTED",
+        True,
+        "NOTICE",
+        "You have had your tokens for now: ask again later.",
+    )
     GEMINI_QUOTA = Refusal(
         429, "RESOURCE_EXHAUSTED", True, "WARNING", "Gemini's quota is used up: ask again later."
     )
@@ -62,6 +69,12 @@ class Reason(Enum):
     )
     GEMINI_UNAVAILABLE = Refusal(
         503, "UNAVAILABLE", True, "WARNING", "Gemini is not available right now: ask again."
+    )
+    APP_CHECK_UNAVAILABLE = Refusal(
+        503, "UNAVAILABLE", True, "ERROR", "App Check cannot be asked right now: ask again."
+    )
+    LIMITS_UNAVAILABLE = Refusal(
+        503, "UNAVAILABLE", True, "ERROR", "Limits cannot be counted right now: ask again."
     )
     GEMINI_TIMEOUT = Refusal(
         504, "DEADLINE_EXCEEDED", True, "WARNING", "Gemini did not answer in time: ask again."
@@ -81,6 +94,8 @@ class Detail(Enum):
     NOT_AN_OBJECT = auto()
     UNKNOWN_FIELD = auto()
     WRONG_TYPE = auto()
+    NOT_A_HANDLE = auto()
+    NO_RESUMPTION = auto()
     # The ID token
     TOKEN_TOO_LONG = auto()
     TOKEN_MALFORMED = auto()
@@ -100,8 +115,19 @@ class Detail(Enum):
     AUTH_TIME = auto()
     SUBJECT = auto()
     SIGN_IN_PROVIDER = auto()
+    # App Check
+    NO_TOKEN = auto()
+    ALREADY_USED = auto()
+    NO_CREDENTIALS = auto()
+    NOT_A_VERDICT = auto()
     # The policy
     ANONYMOUS = auto()
+    CLAIM_NOT_ACCEPTED = auto()
+    SIGNED_IN_TOO_LONG_AGO = auto()
+    CLAIM_MISSING = auto()
+    CLAIM_NOT_TEXT = auto()
+    CLAIM_TOO_LONG = auto()
+    CLAIM_CONTROL_CHARACTER = auto()
     # Upstream, and the end
     CONNECTION = auto()
     NO_ANSWER = auto()
@@ -115,13 +141,20 @@ class Detail(Enum):
 class Refused(Exception):
     """No token is minted for this request.
 
-    `retry_after` is in whole seconds; reasons answered with 429 or 503 have one.
+    `retry_after` is in whole seconds; reasons answered with 429 or 503 have one. `rule` is the path
+    of the setting in the policy that refused, for the log alone.
     """
 
     def __init__(
-        self, reason: Reason, detail: Detail | None = None, *, retry_after: int | None = None
+        self,
+        reason: Reason,
+        detail: Detail | None = None,
+        *,
+        retry_after: int | None = None,
+        rule: str | None = None,
     ) -> None:
         super().__init__(reason.name)
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.rule = rule

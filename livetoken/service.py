@@ -4,17 +4,26 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from livetoken import callers, decisions, fetch, lock, policy
+from livetoken import callers, decisions, fetch, keys, lock, policy
+from livetoken.app_check import AppCheck, NoAppCheck
 from livetoken.callers import Callers
-from livetoken.gemini import Constraint, Gemini
+from livetoken.constraint import Compiled
+from livetoken.gemini import Gemini
 from livetoken.keys import KeySet
+from livetoken.limits import Limits
 from livetoken.origins import Origins
 from livetoken.policy import CallerRules, Policy
 from livetoken.problems import Problems
 from livetoken.refusals import Reason, Refused
 from livetoken.settings import Settings, policy_file
+
+
+class Warm(Protocol):
+    """What is fetched ahead of the first caller; a failure is left for that caller to meet."""
+
+    async def warm(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,12 @@ class Service:
 
     origins: Origins
     callers: Callers
+    app_check: AppCheck | NoAppCheck
     caller_rules: CallerRules
-    constraints: Mapping[str, Constraint]
+    profiles: Mapping[str, Compiled]
+    limits: Limits
     gemini: Gemini
-    keys: tuple[KeySet, ...]
+    warmed: tuple[Warm, ...]
     trace_project: str | None
 
     @classmethod
@@ -36,69 +47,74 @@ class Service:
         Raises:
             Problems: everything that is wrong with either, at once.
         """
+        path = policy_file(environ)
         problems: list[str] = []
+        rules, bodies = policy.NONE, None
         try:
-            settings = Settings.read(environ)
+            source = policy.source(path)
+            rules = policy.read(source)
+            bodies = compiled(path, source, rules)
         except Problems as found:
             problems += found.lines
         try:
-            rules, bodies = load_policy(policy_file(environ))
+            settings = Settings.read(environ, rules)
         except Problems as found:
-            problems += found.lines
-        if problems:
+            raise Problems([*found.lines, *problems]) from None
+        if bodies is None:
             raise Problems(problems)
         return cls._build(settings, rules, bodies)
 
     @classmethod
     def _build(cls, settings: Settings, rules: Policy, bodies: Mapping[str, Any]) -> "Service":
         http = fetch.Http()
-        firebase_keys = KeySet(http, settings.firebase_keys_url)
-        google_keys = KeySet(http, settings.google_keys_url)
+        firebase_keys = KeySet(http, settings.firebase_keys_url, keys.certificates)
+        google_keys = KeySet(http, settings.google_keys_url, keys.certificates)
         issuers = callers.issuers(
             settings.firebase_projects, firebase_keys, settings.google_client_ids, google_keys
         )
+        gemini = Gemini(
+            http,
+            base_url=settings.gemini_base_url,
+            api_version=rules.api_version,
+            api_key=settings.api_key,
+        )
+        app_check = _app_check(http, settings, rules.callers)
         return cls(
             origins=Origins(settings.allowed_origins),
             callers=Callers(issuers),
+            app_check=app_check,
             caller_rules=rules.callers,
-            constraints={
-                name: Constraint.of(profile, bodies[name])
-                for name, profile in rules.profiles.items()
+            profiles={
+                name: Compiled(profile, bodies[name]) for name, profile in rules.profiles.items()
             },
-            gemini=Gemini(
-                http,
-                base_url=settings.gemini_base_url,
-                api_version=rules.api_version,
-                api_key=settings.api_key,
-            ),
-            keys=tuple({issuer.keys for issuer in issuers.values()}),
+            limits=Limits(settings.limits_storage),
+            gemini=gemini,
+            warmed=(gemini, app_check, *{issuer.keys for issuer in issuers.values()}),
             trace_project=settings.trace_project,
         )
 
-    def constraint(self, profile: str) -> Constraint:
-        """Return what a profile's tokens are locked to.
+    def profile(self, name: str) -> Compiled:
+        """Return a profile, compiled.
 
         Raises:
             Refused: UNKNOWN_PROFILE.
         """
         try:
-            return self.constraints[profile]
+            return self.profiles[name]
         except KeyError:
             raise Refused(Reason.UNKNOWN_PROFILE) from None
 
     async def warm_up(self) -> None:
-        """Fetch the keys and open a connection to Gemini, so that the first caller need not."""
-        await asyncio.gather(self.gemini.warm(), *(keys.warm() for keys in self.keys))
+        """Fetch keys and open connections ahead, so that the first caller need not wait."""
+        await asyncio.gather(*(each.warm() for each in self.warmed))
 
 
-def load_policy(path: Path) -> tuple[Policy, Mapping[str, Any]]:
-    """Read the policy and its compiled bodies, from a fresh lock or else by compiling now.
+def compiled(path: Path, source: bytes, rules: Policy) -> Mapping[str, Any]:
+    """Return a policy's compiled bodies, from a fresh lock or else by compiling now.
 
     Raises:
         Problems: every mistake of the policy.
     """
-    source = policy.source(path)
-    rules = policy.read(source)
     locked = lock.path_for(path)
     bodies = lock.fresh(locked, source, rules)
     if bodies is None:
@@ -109,4 +125,30 @@ def load_policy(path: Path) -> tuple[Policy, Mapping[str, Any]]:
         decisions.write(
             {"severity": "WARNING", "message": f"{found}: run python -m livetoken lock"}
         )
-    return rules, bodies
+    return bodies
+
+
+def _app_check(http: fetch.Http, settings: Settings, rules: CallerRules) -> AppCheck | NoAppCheck:
+    if rules.app_check == "off" or settings.firebase_project_number is None:
+        return NoAppCheck()
+    credentials = None
+    if rules.app_check == "consume":
+        from livetoken.runtime_account import RuntimeAccount
+
+        credentials = RuntimeAccount()
+    app_check_keys = KeySet(
+        http,
+        f"{settings.app_check_base_url}/v1/jwks",
+        keys.jwks,
+        unavailable=Reason.APP_CHECK_UNAVAILABLE,
+        unknown=Reason.APP_CHECK_FAILED,
+    )
+    (project,) = settings.firebase_projects
+    return AppCheck(
+        http,
+        app_check_keys,
+        project=project,
+        number=settings.firebase_project_number,
+        base_url=settings.app_check_base_url,
+        credentials=credentials,
+    )

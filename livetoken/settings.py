@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from pyreqwest.http import Url
 
+from livetoken import limits
 from livetoken.origins import ORIGIN
+from livetoken.policy import Policy
 from livetoken.problems import Problems
 
 GEMINI = "https://generativelanguage.googleapis.com"
@@ -17,11 +19,14 @@ FIREBASE_KEYS = (
     "https://www.googleapis.com/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
 )
 GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
+APP_CHECK = "https://firebaseappcheck.googleapis.com"
+IN_MEMORY = "async+memory://"
 
 GCLOUD_CLIENT_ID = "32555940559.apps.googleusercontent.com"
 """gcloud's own OAuth client: everybody with a Google account gets ID tokens of it."""
 
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
+_PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _API_KEY = re.compile(r"[!-~]+")
 _NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|.*\.[0-9]+")
@@ -30,20 +35,23 @@ _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 @dataclass(frozen=True)
 class Settings:
-    """One deployment. The key is kept out of `repr`, and so out of every message made of it."""
+    """One deployment. Secrets are kept out of `repr`, and so out of every message made of it."""
 
     api_key: str = field(repr=False)
     firebase_projects: tuple[str, ...]
+    firebase_project_number: str | None
     google_client_ids: tuple[str, ...]
     allowed_origins: frozenset[str]
     gemini_base_url: str
     firebase_keys_url: str
     google_keys_url: str
+    app_check_base_url: str
+    limits_storage: str = field(repr=False)
     trace_project: str | None
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and check the whole environment.
+    def read(cls, environ: Mapping[str, str], policy: Policy) -> "Settings":
+        """Read and check the whole environment, against what the policy needs of it.
 
         Raises:
             Problems: everything that is wrong, with no value quoted that could be a secret.
@@ -53,19 +61,35 @@ class Settings:
         client_ids = _names(environ, "GOOGLE_CLIENT_IDS", _CLIENT_ID, problems)
         if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
             problems.append("FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one is required")
-        if GCLOUD_CLIENT_ID in client_ids:
+        narrowed = any(each.claim in (("email",), ("hd",)) for each in policy.callers.require)
+        if GCLOUD_CLIENT_ID in client_ids and not narrowed:
             problems.append(
-                f"GOOGLE_CLIENT_IDS: {GCLOUD_CLIENT_ID} is gcloud's own and would let in everybody"
-                " who has a Google account"
+                f"GOOGLE_CLIENT_IDS: {GCLOUD_CLIENT_ID} is gcloud's own and lets in everybody who"
+                " has a Google account, unless [callers] has require on hd or email"
             )
+        number = environ.get("FIREBASE_PROJECT_NUMBER") or None
+        if number is not None and not _PROJECT_NUMBER.fullmatch(number):
+            problems.append("FIREBASE_PROJECT_NUMBER: is no project number")
+        if policy.callers.app_check != "off":
+            if number is None:
+                problems.append("FIREBASE_PROJECT_NUMBER: is required with App Check")
+            if len(projects) != 1:
+                problems.append("FIREBASE_PROJECT_ID: must be one project with App Check")
+        storage = environ.get("LIMITS_STORAGE") or IN_MEMORY
+        if any(each.limit for each in policy.profiles.values()) and not limits.is_storage(storage):
+            known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
+            problems.append(f"LIMITS_STORAGE: is no storage URI of {known}")
         settings = cls(
             api_key=_api_key(environ, problems),
             firebase_projects=projects,
+            firebase_project_number=number,
             google_client_ids=client_ids,
             allowed_origins=_origins(environ, problems),
             gemini_base_url=_url(environ, "GOOGLE_GEMINI_BASE_URL", GEMINI, problems),
             firebase_keys_url=_url(environ, "FIREBASE_KEYS_URL", FIREBASE_KEYS, problems),
             google_keys_url=_url(environ, "GOOGLE_KEYS_URL", GOOGLE_KEYS, problems),
+            app_check_base_url=_url(environ, "APP_CHECK_BASE_URL", APP_CHECK, problems),
+            limits_storage=storage,
             trace_project=environ.get("GOOGLE_CLOUD_PROJECT") or next(iter(projects), None),
         )
         if problems:

@@ -9,12 +9,13 @@ import math
 import types as builtin_types
 from collections.abc import Iterator
 from datetime import date, datetime, time
-from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from google.genai import types
 from pydantic import BaseModel
+
+from livetoken.problems import unknown
 
 Path: TypeAlias = tuple[str, ...]
 Mistake: TypeAlias = tuple[Path, str]
@@ -49,29 +50,39 @@ def check(kind: Any, value: Any, path: Path = ()) -> Iterator[Mistake]:
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         yield from _check_model(kind, value, path)
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        words = (member.value for member in kind)
-        said = tuple(word for word in words if not word.endswith("_UNSPECIFIED"))
-        yield from _check_word(said, value, path)
+        yield from _check_word(words(kind), value, path)
     else:
         yield from _check_scalar(kind, value, path)
+
+
+def fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the types of a model's fields, as a policy can write them."""
+    return {
+        name: _OPAQUE.get((model, name), field.annotation)
+        for name, field in model.model_fields.items()
+    }
+
+
+def words(kind: type[Enum]) -> tuple[str, ...]:
+    """Return the words of an enum that say something."""
+    return tuple(each.value for each in kind if not each.value.endswith("_UNSPECIFIED"))
 
 
 def _check_model(kind: type[BaseModel], value: Any, path: Path) -> Iterator[Mistake]:
     if not isinstance(value, dict):
         yield path, "must be a table"
         return
-    fields = kind.model_fields
+    known = fields(kind)
     for key, inner in value.items():
-        if key in fields:
-            declared: Any = fields[key].annotation
-            yield from check(_OPAQUE.get((kind, key), declared), inner, (*path, key))
+        if key in known:
+            yield from check(known[key], inner, (*path, key))
             continue
-        snake = next((name for name, field in fields.items() if field.alias == key), None)
+        aliases = kind.model_fields.items()
+        snake = next((name for name, field in aliases if field.alias == key), None)
         if snake is not None:
             yield (*path, key), f"write it in snake_case: {snake}"
             continue
-        close = get_close_matches(key, fields, n=1)
-        yield (*path, key), "unknown" + (f", did you mean {close[0]}?" if close else "")
+        yield (*path, key), unknown(key, known)
 
 
 def _check_union(kind: Any, value: Any, path: Path) -> Iterator[Mistake]:
@@ -102,9 +113,9 @@ def _check_dict(kind: Any, value: Any, path: Path) -> Iterator[Mistake]:
         yield from check(kind, inner, (*path, key))
 
 
-def _check_word(words: tuple[Any, ...], value: Any, path: Path) -> Iterator[Mistake]:
-    if value not in words:
-        yield path, f"must be one of {', '.join(map(str, words))}"
+def _check_word(said: tuple[Any, ...], value: Any, path: Path) -> Iterator[Mistake]:
+    if value not in said:
+        yield path, f"must be one of {', '.join(map(str, said))}"
 
 
 def _check_free(value: Any, path: Path) -> Iterator[Mistake]:

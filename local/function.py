@@ -15,7 +15,10 @@ from typing import IO, Self
 
 ROOT = Path(__file__).parents[1]
 
-_CONFIGURED = ("GEMINI_", "GOOGLE_", "FIREBASE_", "ALLOWED_ORIGINS", "POLICY_FILE")
+_CONFIGURED = (
+    *("GEMINI_", "GOOGLE_", "FIREBASE_", "ALLOWED_ORIGINS", "POLICY_FILE", "LIMITS_STORAGE"),
+    *("APP_CHECK_", "GCE_METADATA_", "CLOUDSDK_CONFIG"),
+)
 
 
 class NotStarted(Exception):

@@ -6,7 +6,7 @@ It answers as the Gemini Developer API is known to, and `Behaviour` sets what is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,8 @@ class Gemini:
         self, behaviour: Behaviour, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.behaviour = behaviour
+        self.left_open: Collection[str] = ()
+        """Fields of the setup, in camelCase, that the policy under test leaves to clients."""
         self.state = State(behaviour, clock)
         self.app = Starlette(
             routes=[
@@ -66,7 +68,7 @@ class Gemini:
         """
         answered = [mint for mint in self.mints if mint.status == 200]
         for mint in answered:
-            assert_constrained(mint)
+            assert_constrained(mint, self.left_open)
         return answered
 
     async def _auth_tokens(self, request: Request) -> Response:
@@ -140,19 +142,27 @@ class Gemini:
         return {name: kind for name, kind in messages.SETUP.items() if name not in unknown}
 
 
-def assert_constrained(mint: MintRequest) -> None:
-    """One use, two times with a zone, a whole setup: what every mint of the function must have."""
+def assert_constrained(mint: MintRequest, left_open: Collection[str] = ()) -> None:
+    """One use, two times with a zone, a whole setup: what every mint of the function must have.
+
+    A mask, if there is one, must lock every top-level field but those of `left_open`.
+    """
     try:
         body = fields.read(mint.body, messages.auth_token(messages.SETUP), "auth_token")
         _instants(body)
     except fields.Invalid as error:
         raise AssertionError(f"a mint was asked for with a bad body: {error}") from None
     assert body.get("uses") == 1, f"a mint asked for uses {body.get('uses')!r}, not 1"
-    assert "fieldMask" not in body, "a mint asked for less than the whole lock"
+    if "fieldMask" in body:
+        masked, locked = set(body["fieldMask"].split(",")), messages.SETUP.keys() - set(left_open)
+        assert left_open, "a mint asked for less than the whole lock"
+        assert masked == locked, f"a mint asked for another mask: {sorted(masked ^ locked)}"
     for name in ("expireTime", "newSessionExpireTime"):
         assert name in body, f"a mint was asked for without {name}"
     model = body.get("bidiGenerateContentSetup", {}).get("model", "")
     assert model.startswith("models/"), f"a mint was asked for without a whole setup: {model!r}"
+    generation = body["bidiGenerateContentSetup"].get("generationConfig", {})
+    assert generation.get("responseModalities"), "a mint was asked for without modalities"
 
 
 def _instants(body: dict[str, Any]) -> None:

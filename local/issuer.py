@@ -7,9 +7,7 @@ token's payload" (Google).
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +16,14 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local import jwt
 from local.people import PEOPLE, Kind
 
 LIFE = 3600  # seconds that an ID token is valid
@@ -107,7 +106,7 @@ class Issuer:
             key: signs in the place of the issuer's own, under the issuer's `kid`.
         """
         head = {**self.header(kind), **(header or {})}
-        return self.sign_raw(_json(head), _json(claims), kind, key=key)
+        return self.sign_raw(jwt.as_json(head), jwt.as_json(claims), kind, key=key)
 
     def header(self, kind: Kind) -> dict[str, Any]:
         """The header of a token."""
@@ -123,11 +122,7 @@ class Issuer:
         key: rsa.RSAPrivateKey | None = None,
     ) -> str:
         """A token of exactly these bytes, truly signed unless a signature is given."""
-        signed = f"{_base64(header)}.{_base64(payload)}"
-        if signature is None:
-            private = key or self.keys[kind][-1].private
-            signature = private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{_base64(signature)}"
+        return jwt.token(header, payload, key or self.keys[kind][-1].private, signature)
 
     def kid(self, kind: Kind) -> str:
         """The id of the key that signs now."""
@@ -203,12 +198,3 @@ async def _endless() -> AsyncIterator[bytes]:
     while True:
         yield b"a" * 65_536
         await asyncio.sleep(0)
-
-
-def _json(entries: Mapping[str, Any]) -> bytes:
-    kept = {name: value for name, value in entries.items() if value is not ...}
-    return json.dumps(kept).encode()
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -14,15 +14,19 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livetoken.refusals import Reason
+from local import metadata
+from local.app_check import AppCheck
 from local.clock import Clock
 from local.function import Function
 from local.gemini import Behaviour, Gemini
-from local.issuer import Issuer
+from local.issuer import Issuer, signing_key
+from local.metadata import Metadata
 from local.server import Server
 from local.tls import Certificate
 
 API_KEY = "test-key-0123456789abcdefghijklmnopqrstuv"
 ORIGIN = "https://app.example.com"
+APP_CHECK_KEY = signing_key()
 
 POLICY = """
 api_version = "v1alpha"
@@ -95,6 +99,10 @@ class Stack:
     issuer_url: str
     clock: Clock
     requests: "Requests"
+    app_check: AppCheck
+    app_check_url: str
+    metadata: Metadata
+    metadata_url: str
     function: Function = field(init=False)
 
     def environment(self, **changes: str | None) -> dict[str, str]:
@@ -107,6 +115,10 @@ class Stack:
             "GOOGLE_GEMINI_BASE_URL": self.gemini_url,
             "FIREBASE_KEYS_URL": f"{self.issuer_url}/keys/firebase",
             "GOOGLE_KEYS_URL": f"{self.issuer_url}/keys/google",
+            "FIREBASE_PROJECT_NUMBER": self.app_check.project_number,
+            "APP_CHECK_BASE_URL": self.app_check_url,
+            "CLOUDSDK_CONFIG": "/nonexistent",
+            **metadata.environment(self.metadata_url),
             **changes,
         }
         return {name: value for name, value in variables.items() if value is not None}
@@ -216,11 +228,26 @@ class Requests:
 @contextmanager
 def stack(certificate: Certificate) -> Iterator[Stack]:
     """A stack whose Gemini and issuer run in this process, where tests can see and change them."""
-    clock = Clock()
+    clock, account = Clock(), Metadata()
+    app_check = AppCheck(access_tokens=account.access_tokens, keys=[APP_CHECK_KEY])
     gemini, issuer = Gemini(Behaviour(api_key=API_KEY), clock), Issuer()
     requests = Requests(gemini.app)
     with (
         Server(requests, tls=0, certificate=certificate) as at,
         Server(issuer.app) as issuer_at,
+        Server(app_check.app) as app_check_at,
+        Server(account.app) as metadata_at,
     ):
-        yield Stack(gemini, issuer, at.tls_url, at.url, issuer_at.url, clock, requests)
+        yield Stack(
+            gemini,
+            issuer,
+            at.tls_url,
+            at.url,
+            issuer_at.url,
+            clock,
+            requests,
+            app_check,
+            app_check_at.url,
+            account,
+            metadata_at.url,
+        )

@@ -3,6 +3,7 @@
 import pytest
 from stack import POLICY, Stack
 
+from livetoken import policy
 from livetoken.problems import Problems
 from livetoken.settings import Settings
 from local.function import NotStarted
@@ -10,11 +11,11 @@ from local.function import NotStarted
 GOOD = {"GEMINI_API_KEY": "key", "FIREBASE_PROJECT_ID": "demo-project"}
 
 
-def problems(**changes: str | None) -> list[str]:
+def problems(rules: policy.Policy = policy.NONE, /, **changes: str | None) -> list[str]:
     """The names of the variables that are reported for an environment."""
     environment = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
     try:
-        Settings.read(environment)
+        Settings.read(environment, rules)
     except Problems as found:
         return [line.partition(": ")[0] for line in found.lines]
     return []
@@ -22,7 +23,7 @@ def problems(**changes: str | None) -> list[str]:
 
 def test_a_function_that_is_told_nothing_useful_ends_and_says_everything(alone: Stack) -> None:
     policy = POLICY.replace("temperature", "temprature").replace("v1alpha", "v1")
-    policy += "\nsetting = 1\nresponse_modalities2 = []\n[callers]\nrequire = {}\n[other]\n"
+    policy += "\nsetting = 1\nresponse_modalities2 = []\n[callers]\nrequire = []\n[other]\n"
     with (
         pytest.raises(NotStarted) as ended,
         alone.running(
@@ -39,9 +40,9 @@ def test_a_function_that_is_told_nothing_useful_ends_and_says_everything(alone: 
         "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS",
         "GEMINI_API_KEY",
         "GOOGLE_GEMINI_BASE_URL",
+        "other",
         "api_version",
         "callers.require",
-        "other",
         "profiles.default.config.temprature",
         "profiles.short.config.setting",
         "profiles.short.config.response_modalities2",
@@ -62,7 +63,9 @@ def test_a_good_environment_has_no_problems() -> None:
 
 
 def test_several_names_are_taken_apart() -> None:
-    settings = Settings.read({**GOOD, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"})
+    settings = Settings.read(
+        {**GOOD, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"}, policy.NONE
+    )
     assert settings.firebase_projects == ("one-app", "two-app")
 
 
@@ -138,7 +141,7 @@ def test_a_url_is_https_or_loopback(name: str, url: str, good: bool) -> None:
 @pytest.mark.parametrize("name", ["FIREBASE_PROJECT_ID", "GOOGLE_CLIENT_IDS", "ALLOWED_ORIGINS"])
 def test_a_key_in_the_wrong_variable_is_not_shown(name: str) -> None:
     with pytest.raises(Problems) as found:
-        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"})
+        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"}, policy.NONE)
     assert "secret" not in str(found.value)
 
 
@@ -149,7 +152,7 @@ def test_authorities_that_are_not_there_end_in_no_traceback(alone: Stack) -> Non
 
 
 def test_the_key_is_not_in_what_a_settings_object_shows() -> None:
-    assert "the-key" not in repr(Settings.read({**GOOD, "GEMINI_API_KEY": "the-key"}))
+    assert "the-key" not in repr(Settings.read({**GOOD, "GEMINI_API_KEY": "the-key"}, policy.NONE))
 
 
 def test_variables_of_the_sdk_change_nothing(alone: Stack) -> None:

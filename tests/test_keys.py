@@ -106,7 +106,7 @@ class Cache:
     def __init__(self, issuer: Issuer, url: str) -> None:
         self.issuer = issuer
         self.clock = Clock()
-        self.keys = KeySet(fetch.Http(), f"{url}/keys/firebase", now=self.clock)
+        self.keys = KeySet(fetch.Http(), f"{url}/keys/firebase", keys.certificates, now=self.clock)
         self.kid: str = issuer.header("firebase")["kid"]
 
     async def key(self, kid: str | None = None) -> RSAVerifier:

@@ -41,6 +41,7 @@ def test_a_refusal_is_one_line_that_says_which_check(livetoken: Stack) -> None:
         "message": "refused",
         "reason": "NOT_ALLOWED",
         "detail": "ANONYMOUS",
+        "rule": "callers.allow_anonymous",
         "issuer": f"https://securetoken.google.com/{livetoken.issuer.firebase_project}",
         "sub": livetoken.issuer.claims("guest")["sub"],
     }

@@ -1,0 +1,104 @@
+"""The metadata server of a Google machine: who the service account is, and its access tokens.
+
+As much of "About VM metadata" (Compute Engine) as google-auth 2.62's `compute_engine` asks for. A
+new token comes with every request, where Google's server keeps one until shortly before its end.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+FLAVOR = {"Metadata-Flavor": "Google"}
+DEFAULT_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+@dataclass
+class Metadata:
+    """The metadata server of one machine of a project."""
+
+    project: str = "demo-livetoken"
+    project_number: str = "123456789012"
+    access_tokens: set[str] = field(default_factory=set)
+    """The tokens given out; one that is taken out is as good as expired."""
+    life: int = 3600
+    """Seconds that a token is said to be valid."""
+    fault: int | str | None = None
+    """What is wrong with access tokens, and with nothing else: "hang", a status."""
+    fetches: int = 0
+    """How often an access token has been asked for."""
+    scopes: tuple[str, ...] = ()
+    """The scopes of the last access token that was asked for."""
+    app: Starlette = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = Starlette(routes=[Route("/{path:path}", self._get)])
+
+    @property
+    def email(self) -> str:
+        """The service account."""
+        return f"livetoken@{self.project}.iam.gserviceaccount.com"
+
+    async def _get(self, request: Request) -> Response:
+        answer = await self._resource(request)
+        answer.headers.update(FLAVOR)
+        return answer
+
+    async def _resource(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        if path == "":
+            return PlainTextResponse("computeMetadata/\n")
+        if request.headers.get("metadata-flavor") != "Google":
+            return PlainTextResponse("Missing Metadata-Flavor:Google header.\n", 403)
+        account = "computeMetadata/v1/instance/service-accounts"
+        match path.replace(f"{account}/{self.email}/", f"{account}/default/"):
+            case "computeMetadata/v1/project/project-id":
+                return PlainTextResponse(self.project)
+            case "computeMetadata/v1/project/numeric-project-id":
+                return PlainTextResponse(self.project_number)
+            case "computeMetadata/v1/universe/universe-domain":
+                return PlainTextResponse("googleapis.com")
+            case "computeMetadata/v1/instance/service-accounts/default/":
+                return self._account(request)
+            case "computeMetadata/v1/instance/service-accounts/default/token":
+                return await self._token(request)
+        return PlainTextResponse("not found\n", 404)
+
+    def _account(self, request: Request) -> Response:
+        if request.query_params.get("recursive") != "true":
+            return PlainTextResponse("aliases\nemail\nscopes\ntoken\n")
+        scopes = list(DEFAULT_SCOPES)
+        return JSONResponse({"aliases": ["default"], "email": self.email, "scopes": scopes})
+
+    async def _token(self, request: Request) -> Response:
+        self.fetches += 1
+        asked = request.query_params.get("scopes")
+        self.scopes = tuple(asked.split(",")) if asked else DEFAULT_SCOPES
+        if self.fault == "hang":
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            return Response(status_code=499)
+        if self.fault is not None:
+            status = self.fault if isinstance(self.fault, int) else 501
+            return PlainTextResponse(f"no token today: {self.fault}\n", status)
+        token = f"ya29.c.{secrets.token_urlsafe(48)}"
+        self.access_tokens.add(token)
+        return JSONResponse(
+            {"access_token": token, "expires_in": self.life, "token_type": "Bearer"}
+        )
+
+
+def environment(url: str) -> dict[str, str]:
+    """The variables that lead google-auth to the server at `url`, if set before it is imported.
+
+    The second is for its first question, whether there is a metadata server at all. gcloud's own
+    credentials come first: set `CLOUDSDK_CONFIG` to an empty folder, and unset
+    `GOOGLE_APPLICATION_CREDENTIALS`.
+    """
+    host = url.removeprefix("http://")
+    return {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
