@@ -1,4 +1,5 @@
-# `make` alone lists what there is to make. Python 3.11 to 3.13 and make are all it needs.
+# `make` alone lists what there is to make. Python 3.11 to 3.13 and make are
+# all it needs, and redis-server for the tests.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,7 +7,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 READY := .venv/ready-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock requirements bench clean
+.PHONY: help run test check lock schema requirements bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +16,7 @@ run: $(READY) ## start everything here and walk the whole path once, then stay u
 	@$(BIN)/python -m local $(if $(ONCE),--once)
 
 test: $(READY) ## linter, types and tests
+	@tests/install-redis
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
@@ -26,6 +28,9 @@ check: $(READY) ## print what each profile of policy.toml allows, or every mista
 
 lock: $(READY) ## compile policy.toml into policy.lock.json
 	@$(BIN)/python -m livetoken lock
+
+schema: $(READY) ## write policy.schema.json, by which editors complete and check policy.toml
+	@$(BIN)/python -m livetoken schema > policy.schema.json
 
 requirements: $(READY) ## compile requirements*.in into requirements*.txt, with hashes
 	$(BIN)/pip install --quiet uv
@@ -40,7 +45,7 @@ bench: ## measure HTTP clients: CPU a request and import time
 	@.venv-bench/bin/python bench/http_clients.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt

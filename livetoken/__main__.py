@@ -1,12 +1,12 @@
-"""`python -m livetoken check` and `python -m livetoken lock`."""
+"""`python -m livetoken check`, `lock` and `schema`."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from livetoken import lock, policy, report
-from livetoken.dialects import DEFAULT_PROFILE
+from livetoken import facts, lock, policy, report
+from livetoken.facts import Lock
 from livetoken.policy import Policy
 from livetoken.problems import Problems
 from livetoken.settings import policy_file
@@ -15,31 +15,46 @@ from livetoken.settings import policy_file
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 for a sound policy, 1 for one with mistakes."""
     parser = argparse.ArgumentParser(prog="python -m livetoken", description=__doc__)
+    parser.set_defaults(json=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    checking = commands.add_parser("check", help="print what each profile allows, or every mistake")
+    checking = commands.add_parser(
+        "check", help="print what each profile allows and what to think over, or every mistake"
+    )
     writing = commands.add_parser("lock", help="write policy.lock.json")
     for command in (checking, writing):
         command.add_argument(
             "--policy", type=Path, default=policy_file(os.environ), help="default: %(default)s"
         )
+    checking.add_argument("--json", action="store_true", help="print it for machines")
     writing.add_argument("--check", action="store_true", help="only say whether it is current")
+    commands.add_parser("schema", help="print the JSON Schema of policy.toml, for editors")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "schema":
+            return _schema()
         if options.command == "check":
-            return _check(options.policy)
+            return _check(options.policy, as_json=options.json)
         return _lock(options.policy, only_compare=options.check)
     except Problems as problems:
-        print(*problems.lines, sep="\n", file=sys.stderr)
+        if options.json:
+            print(report.problems_as_json(problems.lines))
+        else:
+            print(*problems.lines, sep="\n", file=sys.stderr)
         return 1
 
 
-def _check(path: Path) -> int:
+def _schema() -> int:
+    from livetoken import schema
+
+    print(schema.text(), end="")
+    return 0
+
+
+def _check(path: Path, *, as_json: bool) -> int:
     checked, text = _compiled(path)
-    print(report.table(checked))
-    if DEFAULT_PROFILE not in checked.profiles:
-        print(f"\nThere is no profile {DEFAULT_PROFILE}: a request must name one.")
-    if not _is_current(path, text):
-        print(f"\n{_stale(path)}")
+    locked = Lock(str(lock.path_for(path)), _is_current(path, text))
+    found = facts.gather(path, checked, locked)
+    print(report.as_json(found) if as_json else report.as_text(found))
     return 0
 
 
@@ -49,7 +64,7 @@ def _lock(path: Path, *, only_compare: bool) -> int:
         print(f"{lock.path_for(path)} is current.")
         return 0
     if only_compare:
-        print(_stale(path), file=sys.stderr)
+        print(report.stale(lock.path_for(path)), file=sys.stderr)
         return 1
     try:
         lock.path_for(path).write_text(text, encoding="utf-8")
@@ -74,10 +89,6 @@ def _is_current(path: Path, text: str) -> bool:
         return lock.path_for(path).read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False
-
-
-def _stale(path: Path) -> str:
-    return f"{lock.path_for(path)} is not current. Run: python -m livetoken lock"
 
 
 if __name__ == "__main__":

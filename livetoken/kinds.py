@@ -26,7 +26,7 @@ MAX_CLAIM_TEXT = 1000  # characters; a whole ID token is at most 8 KiB
 
 _KIND = "kind"
 _ABOUT = "about"
-_DURATION = re.compile(r"(?=.)(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?")
+_DURATION = re.compile(r"(?=.*[1-9])(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?")
 _UNITS = {
     "second": 1,
     "minute": 60,
@@ -234,11 +234,9 @@ class Duration(Kind[timedelta]):
     def read(self, value: object, at: Place) -> timedelta:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if match is None:
-            raise Wrong('must be a time such as "90s", "30m" or "1h30m"')
+            raise Wrong('must be a time over 0, such as "90s", "30m" or "1h30m"')
         hours, minutes, seconds = (int(part or 0) for part in match.groups())
         time = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-        if not time:
-            raise Wrong("must be over 0")
         if self._under is not None and time >= self._under:
             raise Wrong(f"must be under {self._under.total_seconds() / 3600:g} hours")
         return time

@@ -12,7 +12,7 @@ The library is imported only where a policy has a limit.
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-SCHEMES = ("async+memory", "async+redis", "async+rediss")
-"""The library's schemes that are taken."""
+SCHEMES = ("async+memory", "async+redis")
+"""The library's schemes that are taken. Over TLS, coredis and uvloop were seen to lose commands."""
+
+MAX_CONNECTIONS = 16
+"""To Redis; commands follow one another on each without waiting for answers."""
 
 CALL_TIMEOUT = 1.0  # seconds for each call of the storage
 RETRY_AFTER = 2  # seconds, where the storage is down
@@ -106,16 +109,29 @@ class Limits:
             lambda windows: windows.storage.incr(counter, limit.seconds, amount)
         )
 
-    async def _call(self, call: Callable[["_Windows"], Awaitable[_T]]) -> _T:
+    async def _call(self, call: Callable[["_Windows"], Coroutine[Any, Any, _T]]) -> _T:
         windows = self._windows = self._windows or _open(self._uri)
+        # A task, and not asyncio.timeout: coredis may swallow its cancellation and go on waiting.
+        task = asyncio.create_task(call(windows))
+        task.add_done_callback(_forget)
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                return await call(windows)
+            await asyncio.wait((task,), timeout=CALL_TIMEOUT)
+            if not task.done():
+                raise TimeoutError
+            return task.result()
         except Exception as error:  # a storage has many, and none of them may let anybody pass
             if self._windows is windows:
                 self._windows = windows.renewed()
             detail = Detail.NO_ANSWER if isinstance(error, TimeoutError) else Detail.CONNECTION
             raise Refused(Reason.LIMITS_UNAVAILABLE, detail, retry_after=RETRY_AFTER) from error
+        finally:
+            task.cancel()
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    """Take note of how a call ended that nobody waited for, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Windows(Protocol):
@@ -180,15 +196,21 @@ class _InRedis:
 def _open(uri: str) -> _Windows:
     from limits.aio.storage import MemoryStorage, RedisStorage
 
-    scheme = uri.partition("://")[0]
-    if scheme not in SCHEMES:
+    scheme, _, place = uri.partition("://")
+    if scheme not in SCHEMES or "?" in place:  # options of the client that would undo those below
         raise ValueError
     if scheme == "async+memory":
         return _InMemory(MemoryStorage())
+    from coredis.pool import BlockingConnectionPool
     from coredis.retry import NoRetryPolicy
 
-    # A command whose connection broke may have run: sent again, a use would be given back twice.
-    options: dict[str, Any] = {"retry_policy": NoRetryPolicy()}
+    options: dict[str, Any] = {
+        "connection_pool": BlockingConnectionPool.from_url(
+            uri.removeprefix("async+"), max_connections=MAX_CONNECTIONS
+        ),
+        # A command whose connection broke may have run: sent again, it would give a use back twice.
+        "retry_policy": NoRetryPolicy(),
+    }
     return _InRedis(RedisStorage(uri, key_prefix="livetoken", **options), uri)
 
 

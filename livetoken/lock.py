@@ -62,12 +62,10 @@ def _digest(source: bytes, sdk: str, bodies: Mapping[str, Any]) -> str:
 
 def _is_whole(body: Mapping[str, Any], profile: Profile) -> bool:
     """Whether a body locks a whole setup of this profile and works once, whatever its hash says."""
-    setup = body[SETUP]
+    setup, left_open = body[SETUP], mask(profile.client_may_set)
     return (
-        body.keys() - {"fieldMask"} == {"uses", SETUP}
-        and body.get("fieldMask") == mask(profile.client_may_set)
+        body == {"uses": 1, SETUP: setup, **({"fieldMask": left_open} if left_open else {})}
         and type(body["uses"]) is int
-        and body["uses"] == 1
         and setup["model"] == f"models/{profile.model.removeprefix('models/')}"
         and bool(setup["generationConfig"]["responseModalities"])
     )

@@ -17,3 +17,9 @@ MODELS = {
     "gemini-3.8-live": Model(thinking_level=False),
     "gemini-3.8-live-extended-thinking": Model(thinking_level=True),
 }
+
+GONE = frozenset({"gemini-2.0-flash-live-001", "gemini-live-2.5-flash-preview"})
+"""Withdrawn: Gemini makes tokens for them and refuses every session."""
+
+LEGACY = frozenset({"gemini-3.1-flash-live-preview"})
+"""Still served, and to be withdrawn."""

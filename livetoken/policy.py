@@ -49,21 +49,28 @@ class CallerRules:
     """Who may ask at all."""
 
     allow_anonymous: bool = setting(
-        Flag(), "Whether Firebase anonymous accounts may ask; they cost nothing.", default=False
+        Flag(),
+        "Whether Firebase anonymous accounts may ask, which cost nothing to make; false if left"
+        " out.",
+        default=False,
     )
     app_check: str = setting(
         Choice("off", "required", "consume"),
-        "Firebase App Check: not looked at, required, or required and each token good for once.",
+        "Firebase App Check: not looked at, required, or required and each of its tokens good for"
+        " once; off if left out.",
         default="off",
     )
     require: tuple[Requirement, ...] = setting(
         Requirements(),
-        "Claims of the ID token and the values of each that are accepted; a missing one refuses."
-        " A dot goes one object deeper.",
+        "Claims of the ID token and the values of each that are accepted, such as"
+        " email_verified = [true]; a missing one refuses. A dot goes one object deeper.",
         default=(),
     )
     max_auth_age: timedelta | None = setting(
-        Duration(), "The longest time since the person last signed in.", default=None
+        Duration(),
+        "The longest time since the person last signed in, such as 24h; a token that does not say"
+        " is refused.",
+        default=None,
     )
 
     def admit(self, caller: Caller) -> None:
@@ -90,33 +97,38 @@ class Profile:
 
     name: str
     model: str = setting(
-        Text(_MODEL, "the name of a model, such as gemini-3.8-live"), "The Live model."
+        Text(_MODEL, "the name of a model, such as gemini-3.8-live"),
+        "The Live model, such as gemini-3.8-live.",
     )
     expires_in: timedelta = setting(
         Duration(under=MOST_EXPIRES_IN),
-        "When the session ends, such as 30m; under 20 hours.",
+        "When a token and its session end, such as 30m; under 20 hours; 30m if left out.",
         default=EXPIRES_IN,
     )
     start_within: timedelta = setting(
-        Duration(), "When it must have started, such as 1m; at most expires_in.", default=None
+        Duration(),
+        "When the session must have started, such as 1m; at most expires_in; 1m if left out.",
+        default=None,
     )
     limit: tuple[Limit, ...] = setting(
         Limits(),
-        'How often one caller gets a token: "30/hour", several separated by ";".',
+        'How often one caller gets a token of this profile: "30/hour", several separated by ";";'
+        " as often as they ask if left out.",
         default=(),
     )
     require: tuple[Requirement, ...] = setting(
         Requirements(), "As in [callers], and on top of it.", default=()
     )
     client_may_set: tuple[str, ...] = setting(
-        Fields(), "Fields of the config that are left to the client.", default=()
+        Fields(), "Fields that are left to the client; all others are locked.", default=()
     )
     config: Mapping[str, Any] = setting(
-        Config(), "The session: google-genai's LiveConnectConfig, locked.", default_factory=dict
+        Config(), "The session, locked: google-genai's LiveConnectConfig.", default_factory=dict
     )
     claims: Mapping[str, ClaimText] = setting(
         ClaimTexts(),
-        "Claims that system_instruction may name as ${claim.level}.",
+        "Claims that system_instruction names as ${claim.level}, each of at most max_length"
+        " characters; a caller without the claim gets its default, or is refused.",
         default_factory=dict,
     )
 

@@ -16,6 +16,8 @@ class Heard:
 
     audio: bytes
     transcript: str
+    handle: str | None
+    """With which the session goes on after its connection has ended; None where none came."""
 
 
 async def converse(
@@ -36,7 +38,7 @@ async def converse(
     host = answer["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
     options = types.HttpOptions(api_version=answer["apiVersion"], base_url=f"https://{host}")
     config = config or types.LiveConnectConfig(response_modalities=[types.Modality.AUDIO])
-    audio, transcript = bytearray(), []
+    audio, transcript, handle = bytearray(), [], None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         client = genai.Client(api_key=answer["name"], vertexai=False, http_options=options)
@@ -48,4 +50,7 @@ async def converse(
                 content = message.server_content
                 if content and content.output_transcription:
                     transcript.append(content.output_transcription.text or "")
-    return Heard(bytes(audio), "".join(transcript))
+                update = message.session_resumption_update
+                if update and update.resumable:
+                    handle = update.new_handle
+    return Heard(bytes(audio), "".join(transcript), handle)

@@ -38,6 +38,8 @@ class Gemini:
         self, behaviour: Behaviour, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.behaviour = behaviour
+        self.most_at_once = 0
+        """How many mints were under way together at most."""
         self.left_open: Collection[str] = ()
         """Fields of the setup, in camelCase, that the policy under test leaves to clients."""
         self.state = State(behaviour, clock)
@@ -82,6 +84,7 @@ class Gemini:
             port=request.client.port if request.client else 0,
         )
         self.mints.append(mint)
+        self.most_at_once = max(self.most_at_once, sum(each.status is None for each in self.mints))
         fault = self.behaviour.next_fault()
         if self.behaviour.delay:
             await asyncio.sleep(self.behaviour.delay)

@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from livetoken import lock, policy
+from livetoken.compiler import compile_policy
+from livetoken.problems import Problems
 from livetoken.refusals import Reason
 from local import metadata
 from local.app_check import AppCheck
@@ -124,11 +128,13 @@ class Stack:
         return {name: value for name, value in variables.items() if value is not None}
 
     @contextmanager
-    def running(self, policy: str = POLICY, **changes: str | None) -> Iterator["Stack"]:
+    def running(self, policy_text: str = POLICY, **changes: str | None) -> Iterator["Stack"]:
         """A function of its own, with a policy and changed variables."""
         with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
             file = Path(folder, "policy.toml")
-            file.write_text(policy)
+            file.write_text(policy_text)
+            if locked := _lock(policy_text):
+                lock.path_for(file).write_text(locked)
             variables = self.environment(**{"POLICY_FILE": str(file), **changes})
             with (
                 Path(folder, "log").open("wb") as log,
@@ -202,6 +208,16 @@ class Stack:
         """The last of `count` decisions, once there are that many."""
         until(lambda: len(self.log()) >= count)
         return self.log()[count - 1]
+
+
+@cache
+def _lock(policy_text: str) -> str | None:
+    """The lock of a sound policy: a function with one starts in half the time."""
+    source = policy_text.encode()
+    try:
+        return lock.write(source, compile_policy(policy.read(source)))
+    except Problems:
+        return None
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

@@ -14,12 +14,30 @@ from livetoken.__main__ import main
 
 SHIPPED = Path(__file__).parents[1] / "policy.toml"
 
+LEFT_OPEN = ("tools", "labels")
+
+MASK = (
+    "model,generationConfig,systemInstruction,sessionResumption,inputAudioTranscription,"
+    "outputAudioTranscription,realtimeInputConfig,contextWindowCompression,proactivity,"
+    "historyConfig,avatarConfig,safetySettings"
+)
+"""What the profile `open` locks."""
+
+OPEN = """
+[profiles.open]
+model = "gemini-3.8-live"
+client_may_set = ["labels", "tools"]
+[profiles.open.config]
+response_modalities = ["AUDIO"]
+session_resumption = {}
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a policy and its fresh lock."""
+    """A folder with a policy, one profile of which has a mask, and its fresh lock."""
     file = tmp_path / "policy.toml"
-    file.write_text(POLICY)
+    file.write_text(POLICY + OPEN)
     assert main(["lock", "--policy", str(file)]) == 0
     return tmp_path
 
@@ -32,10 +50,15 @@ def edit(folder: Path, change: Callable[[Any], None]) -> None:
 
 
 def minted(stack: Stack, folder: Path) -> tuple[dict[str, Any], bool, bool]:
-    """The body of a mint without its times, whether the SDK was imported, whether it warned."""
+    """The body of a mint without its times, whether the SDK was imported, whether it warned.
+
+    A token of the profile `open` is minted before.
+    """
+    stack.gemini.left_open = LEFT_OPEN
     variables = {"POLICY_FILE": str(folder / "policy.toml"), "PYTHONPROFILEIMPORTTIME": "1"}
     with stack.running(**variables) as livetoken:
-        assert livetoken.ask().status == 200
+        for profile in ("open", "default"):
+            assert livetoken.ask({"profile": profile}).status == 200
         output = livetoken.function.output()
     body = stack.gemini.minted()[-1].body
     kept = {name: value for name, value in body.items() if not name.endswith("Time")}
@@ -54,9 +77,11 @@ def test_a_fresh_lock_and_a_compiled_policy_send_the_same_bytes(alone: Stack, fo
     compiled, imported, warned = minted(alone, folder)
     assert (imported, warned) == (True, True)
     times = re.compile(rb'"(expireTime|newSessionExpireTime)":"[^"]*",')
-    first, second = (times.sub(b"", mint.raw) for mint in alone.gemini.minted())
-    assert first == second
+    mints = alone.gemini.minted()
+    sent = [times.sub(b"", mint.raw) for mint in mints]
+    assert sent[:2] == sent[2:]
     assert locked == compiled
+    assert [mint.body.get("fieldMask") for mint in mints] == [MASK, None, MASK, None]
 
 
 def set_uses(written: Any) -> None:
@@ -126,6 +151,44 @@ def test_a_lock_that_locks_less_is_not_fresh_whatever_its_hash(
     path = folder / "policy.lock.json"
     edit(folder, change)
     path.write_text(lock.write(source, json.loads(path.read_text())["profiles"]))
+    assert lock.fresh(path, source, policy.read(source)) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "mask"),
+    [
+        ("open", MASK.removesuffix(",safetySettings")),
+        ("open", MASK.removeprefix("model,")),
+        ("open", MASK + ",labels"),
+        ("open", MASK + ",safetySettings"),
+        ("open", MASK.replace("model,generationConfig", "generationConfig,model")),
+        ("open", MASK.replace(",", ", ")),
+        ("open", MASK.replace("generationConfig", "generation_config")),
+        ("open", MASK.replace("generationConfig", "generationConfig.responseModalities")),
+        ("open", MASK.split(",")),
+        ("open", ""),
+        ("open", None),
+        ("open", ...),
+        ("default", MASK),
+        ("default", "model"),
+        ("default", ""),
+        ("default", None),
+    ],
+)
+def test_a_lock_with_another_mask_is_not_fresh_whatever_its_hash(
+    folder: Path, profile: str, mask: Any
+) -> None:
+    """`...` is a mask that was taken out."""
+    source = (folder / "policy.toml").read_bytes()
+    path = folder / "policy.lock.json"
+    bodies = json.loads(path.read_text())["profiles"]
+    assert (bodies["open"]["fieldMask"], "fieldMask" in bodies["default"]) == (MASK, False)
+    path.write_text(lock.write(source, bodies))
+    assert lock.fresh(path, source, policy.read(source)) == bodies
+    bodies[profile]["fieldMask"] = mask
+    if mask is ...:
+        del bodies[profile]["fieldMask"]
+    path.write_text(lock.write(source, bodies))
     assert lock.fresh(path, source, policy.read(source)) is None
 
 
