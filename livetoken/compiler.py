@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from itertools import zip_longest
 from typing import Any, cast
 
@@ -125,25 +126,31 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
 
 def _request_body(api_version: str, model: str, config: types.LiveConnectConfig) -> Body:
     """Have google-genai write the request, and keep it instead of sending it."""
+    client, kept = _recorder(api_version)
+    constraints = types.LiveConnectConstraints(model=model, config=config)
+    client.auth_tokens.create(
+        config=types.CreateAuthTokenConfig(uses=1, live_connect_constraints=constraints)
+    )
+    return cast(Body, json.loads(kept.pop()))
+
+
+@cache
+def _recorder(api_version: str) -> tuple[genai.Client, list[bytes]]:
+    """Return a client that sends nothing, and the requests that it keeps.
+
+    One for all profiles: making a client costs ten times what a request does.
+    """
     kept: list[bytes] = []
 
     def keep(request: httpx2.Request) -> httpx2.Response:
         kept.append(request.content)
         return httpx2.Response(200, json={"name": "auth_tokens/none"})
 
-    client = genai.Client(
-        api_key="none",
-        vertexai=False,
-        http_options=types.HttpOptions(
-            api_version=api_version,
-            httpx_client=httpx2.Client(transport=httpx2.MockTransport(keep)),
-        ),
+    options = types.HttpOptions(
+        api_version=api_version,
+        httpx_client=httpx2.Client(transport=httpx2.MockTransport(keep)),
     )
-    constraints = types.LiveConnectConstraints(model=model, config=config)
-    client.auth_tokens.create(
-        config=types.CreateAuthTokenConfig(uses=1, live_connect_constraints=constraints)
-    )
-    return cast(Body, json.loads(kept[0]))
+    return genai.Client(api_key="none", vertexai=False, http_options=options), kept
 
 
 def _dropped(config: types.LiveConnectConfig, body: Body) -> Iterator[Path]:
