@@ -280,7 +280,7 @@ def nearly_right(draw: st.DrawFn) -> tuple[type[BaseModel], dict[str, Any]]:
     return model, table
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(nearly_right())
 def test_schema_and_check_agree(case: tuple[type[BaseModel], dict[str, Any]]) -> None:
     model, table = case
