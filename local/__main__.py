@@ -1,8 +1,8 @@
-"""`python -m local`: a stand-in of Gemini, an issuer and the real function, on loopback alone.
+"""`python -m local`: the real function with stand-ins of all it talks to, on loopback alone.
 
 The whole path is walked once; then everything stays up until Ctrl-C, unless `--once` is given.
-`POLICY_FILE` names a policy to try. `PORT` (the function), `GEMINI_PORT`, `GEMINI_TLS_PORT` and
-`ISSUER_PORT` name ports; each is a free one otherwise.
+`POLICY_FILE` names a policy to try, `LIMITS_STORAGE` where its limits count. `PORT` (the function),
+`GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` name ports; each is a free one otherwise.
 """
 
 import argparse
@@ -19,11 +19,13 @@ from types import FrameType
 
 from google.genai.errors import APIError
 
-from local import tls
+from local import metadata, tls
+from local.app_check import AppCheck
 from local.clock import Clock
 from local.function import Function, NotStarted
 from local.gemini import Behaviour, Gemini
 from local.issuer import Issuer
+from local.metadata import Metadata
 from local.people import PEOPLE
 from local.server import Server
 from local.walk import Failed, Walk
@@ -62,7 +64,8 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
         del os.environ[name]  # everything is on loopback
     os.environ["SSL_CERT_FILE"] = str(certificate.ca_file)  # for google-genai and the function
     clock, issuer, key = Clock(), Issuer(), secrets.token_urlsafe(30)
-    gemini = Gemini(Behaviour(api_key=key), clock)
+    gemini, account = Gemini(Behaviour(api_key=key), clock), Metadata()
+    app_check = AppCheck(access_tokens=account.access_tokens)
     with (
         Server(
             gemini.app,
@@ -71,6 +74,8 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
             certificate=certificate,
         ) as gemini_at,
         Server(issuer.app, plain=_port("ISSUER_PORT")) as issuer_at,
+        Server(app_check.app) as app_check_at,
+        Server(account.app) as account_at,
         log.open("wb") as output,
     ):
         environment = {
@@ -81,13 +86,19 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
             "GOOGLE_GEMINI_BASE_URL": gemini_at.tls_url,
             "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
             "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
+            "FIREBASE_PROJECT_NUMBER": app_check.project_number,
+            "APP_CHECK_BASE_URL": app_check_at.url,
+            "LIMITS_STORAGE": os.environ.get("LIMITS_STORAGE", ""),
+            "CLOUDSDK_CONFIG": str(folder),  # no credentials of this machine's user
+            **metadata.environment(account_at.url),
         }
         with Function(environment, log=output, port=_port("PORT")) as function:
             function.wait_until_up()
             print(f"function  {function.url}")
             print(f"Gemini    {gemini_at.tls_url} (a stand-in)")
-            print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})\n")
-            yield Walk(function.url, issuer_at.url, clock)
+            print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})")
+            print(f"App Check {app_check_at.url} (a stand-in)\n")
+            yield Walk(function.url, issuer_at.url, app_check_at.url, clock)
 
 
 def _say(step: str, outcome: str) -> None:
@@ -97,8 +108,11 @@ def _say(step: str, outcome: str) -> None:
 def _stay_up(walk: Walk, log: Path) -> None:
     """Print a line to paste, then what the function logs, until Ctrl-C."""
     token = f"$(curl -s {walk.issuer_url}/token/ada)"
+    app_check = f"$(curl -s {walk.app_check_url}/token)"
     print("It stays up until Ctrl-C. Ask it yourself:\n")
     print(f'  curl -X POST {walk.function_url} -H "Authorization: Bearer {token}"')
+    print("\nWhere the policy asks for App Check, with this as well:\n")
+    print(f'  -H "X-Firebase-AppCheck: {app_check}"')
     print("\nWhat it logs:\n", flush=True)
     with log.open() as lines:
         while True:

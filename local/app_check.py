@@ -78,6 +78,7 @@ class AppCheck:
         self._used: set[str] = set()
         self.app = Starlette(
             routes=[
+                Route("/token", self._token),
                 Route("/v1/jwks", self._jwks),
                 Route(
                     "/v1beta/projects/{project}:verifyAppCheckToken", self._check, methods=["POST"]
@@ -154,6 +155,10 @@ class AppCheck:
     def drop_old(self) -> None:
         """Serves no key but the one that signs now."""
         del self.keys[:-1]
+
+    async def _token(self, _: Request) -> Response:
+        """A token, as the SDK in a genuine app gets one; Google has another way to it."""
+        return PlainTextResponse(self.token(), headers={"Cache-Control": "no-store"})
 
     async def _jwks(self, _: Request) -> Response:
         self.key_fetches += 1

@@ -28,6 +28,7 @@ class Walk:
 
     function_url: str
     issuer_url: str
+    app_check_url: str
     clock: Clock
 
     def steps(self, say: Callable[[str, str], None]) -> None:
@@ -51,6 +52,9 @@ class Walk:
         say("connect", f"a session of {answer['model']}, by google-genai {version('google-genai')}")
         seconds = len(heard.audio) / 2 / SAMPLE_RATE
         say("exchange", f"said “Hello, tutor!”, heard {seconds:.1f} s and “{heard.transcript}”")
+        if heard.handle is not None:
+            resumed = asyncio.run(converse(self.mint(id_token, heard.handle), "And again!"))
+            say("resume", f"a fresh token goes on with it: “{resumed.transcript}”")
         say("second use", self.refusal(answer))
         for step, field in (("start late", "newSessionExpireTime"), ("past its end", "expireTime")):
             fresh = self.mint(id_token)
@@ -62,10 +66,19 @@ class Walk:
         """Get an ID token of a test person, as an app gets one from Firebase."""
         return self._request(f"{self.issuer_url}/token/{person}").decode()
 
-    def mint(self, id_token: str) -> Any:
-        """Exchange an ID token for a Gemini Live token."""
-        headers = {"Authorization": f"Bearer {id_token}"}
-        return json.loads(self._request(self.function_url, method="POST", headers=headers))
+    def mint(self, id_token: str, resume: str | None = None) -> Any:
+        """Exchange an ID token for a Gemini Live token, with an App Check token beside it.
+
+        Args:
+            resume: the handle of a session that shall go on.
+        """
+        headers = {
+            "Authorization": f"Bearer {id_token}",
+            "X-Firebase-AppCheck": self._request(f"{self.app_check_url}/token").decode(),
+            "Content-Type": "application/json",
+        }
+        body = {} if resume is None else {"resume": resume}
+        return json.loads(self._request(self.function_url, headers, json.dumps(body).encode()))
 
     def refusal(self, answer: Mapping[str, Any]) -> str:
         """Try to open a session that must be refused, and return in what words it is."""
@@ -76,12 +89,13 @@ class Walk:
         raise Failed("a session that must be refused was opened")
 
     def _request(
-        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> bytes:
-        request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
+        """GET, or POST a body."""
+        request = urllib.request.Request(url, body, dict(headers or {}))
         try:
             with urllib.request.urlopen(request, timeout=15) as answer:
-                body: bytes = answer.read()
-                return body
+                answered: bytes = answer.read()
+                return answered
         except urllib.error.HTTPError as error:
             raise Failed(f"{url} answered {error.code}: {error.read().decode()}") from None

@@ -83,3 +83,22 @@ def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     assert "connect" not in run.stdout
     assert "failed: " in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_policy_of_ones_own_is_walked_with_app_check(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    source = (ROOT / "policy.toml").read_text()
+    rules = '[callers]\napp_check = "consume"\nrequire = { plan = ["pro"] }\n'
+    policy.write_text(source.replace("[callers]\n", rules))
+    run = subprocess.run(
+        [sys.executable, "-m", "local", "--once"],
+        cwd=ROOT,
+        env={**os.environ, "POLICY_FILE": str(policy)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (
+        "resume        a fresh token goes on with it: “I heard: And again! (turn 2)”" in run.stdout
+    )
