@@ -63,7 +63,10 @@ class Code(Enum):
         "People choose this claim themselves, and the instruction says it to the model; what"
         " steers a model should be a custom claim, which you alone can set."
     )
-    UNUSED_CLAIM = "The instruction does not name this claim: it is never looked at."
+    UNUSED_CLAIM = (
+        "The instruction does not name this claim; callers whose claim does not fit are refused all"
+        " the same."
+    )
     NO_COMPRESSION = (
         "A session with audio ends after 15 minutes without context_window_compression, before"
         " this token does."

@@ -108,7 +108,7 @@ def _cost(allowed: Allowed) -> Iterator[str]:
         yield "nothing bounds the sessions of one caller"
     for window in allowed.cost.windows:
         minutes, time = _minutes(window.session_seconds), _long(window.seconds)
-        yield f"{minutes} of sessions that one caller starts in {time}"
+        yield f"{minutes} a caller in a window of {time}"
 
 
 def _claim(claim: Claim) -> str:

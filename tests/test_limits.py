@@ -1,11 +1,13 @@
 """How often: in this process's memory and in a real Redis, at once, and when Redis fails."""
 
 import re
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,6 +34,7 @@ PROFILES = {
     "crowd": "20/hour",
     "free": "",
     "paid": "1/hour",
+    "full": "1/3 seconds; 1/hour",
 }
 POLICY = 'api_version = "v1alpha"\n' + "".join(
     f"""
@@ -170,6 +173,11 @@ def test_of_two_limits_each_holds_and_a_refusal_counts_in_neither(counted: Limit
     answer = counted.ask("both")
     assert int(answer.headers["retry-after"]) > 3500
     assert len(counted.gemini.minted()) == 3
+
+
+def test_retry_after_is_when_every_limit_has_room(counted: Limited) -> None:
+    assert counted.ask("full").status == 200
+    assert int(counted.ask("full").headers["retry-after"]) > 3590
 
 
 def test_a_refused_request_counts_in_no_limit(counted: Limited) -> None:
@@ -337,6 +345,80 @@ def test_a_use_given_back_to_a_hanging_redis_is_none_in_the_next_window(
     assert limited.statuses("one", 3) == [200, 429, 429]
     time.sleep(3.1)
     assert limited.statuses("one", 3) == [200, 429, 429]
+
+
+def test_a_connection_that_redis_closed_is_made_anew(limited: Limited, redis: RedisServer) -> None:
+    for _ in range(3):
+        assert limited.ask().status == 200
+        redis.ask("CLIENT", "KILL", "TYPE", "normal")
+        time.sleep(0.1)
+
+
+def test_a_connection_cut_off_in_its_greeting_is_not_used_again(
+    limited: Limited, redis: RedisServer
+) -> None:
+    """It would go on in database 0, where the caller's uses are not counted."""
+    assert limited.statuses("default", 3) == [200, 200, 200]
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+    redis.hang()
+    try:
+        assert limited.ask().is_refusal(Reason.LIMITS_UNAVAILABLE)
+    finally:
+        redis.go_on()
+    assert limited.ask().is_refusal(Reason.LIMIT_REACHED)
+    assert redis.ask("DBSIZE", database=0) == "0\n"
+
+
+def test_a_use_is_given_back_once_though_the_connection_breaks(
+    alone: Stack, redis: RedisServer
+) -> None:
+    with Cutter(redis.port) as cutter:
+        uri = redis.uri.replace(str(redis.port), str(cutter.port))
+        with alone.running(POLICY, LIMITS_STORAGE=uri) as livetoken:
+            limited = Limited(livetoken, f"ada-{next(NUMBERS)}", 0)
+            assert limited.statuses("default", 2) == [200, 200]
+            alone.gemini.behaviour.faults.append(500)
+            cutter.cuts_after = b"$2\r\n-1\r\n"
+            assert limited.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
+            assert cutter.cuts_after is None
+            assert limited.statuses("default", 3) == [200, 429, 429]
+
+
+class Cutter:
+    """Forwards connections to a server; breaks one off once it has carried some bytes there."""
+
+    def __init__(self, port: int) -> None:
+        self.cuts_after: bytes | None = None
+        self._server = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Cutter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError), source, to:
+            while data := source.recv(65_536):
+                cuts = self.cuts_after is not None and self.cuts_after in data
+                if cuts:
+                    self.cuts_after = None
+                    source.shutdown(socket.SHUT_RDWR)
+                to.sendall(data)
+                if cuts:
+                    time.sleep(0.05)  # the server runs it
+                    return
 
 
 def test_a_wrong_password_mints_nothing(alone: Stack, redis: RedisServer) -> None:

@@ -119,8 +119,8 @@ tutor
   one token          one session, started within 45s, ended after 20m
   after a break      the session can be resumed where the client has asked for it
   costs at most      20 minutes a session
-                     60 minutes of sessions that one caller starts in 10 minutes
-                     400 minutes of sessions that one caller starts in 1 day
+                     60 minutes a caller in a window of 10 minutes
+                     400 minutes a caller in a window of 1 day
   client may set     tools, session_resumption
   claims             level         at most 20 characters; without it: "B1"
                      school.class  at most 5 characters; without it: refused
@@ -229,17 +229,17 @@ def test_each_rule_about_callers_is_said(check: Check, rule: str, line: str) -> 
         (
             "limit = '30/hour'",
             ["30 tokens a caller in 1 hour"],
-            ["30 minutes a session", "900 minutes of sessions that one caller starts in 1 hour"],
+            ["30 minutes a session", "900 minutes a caller in a window of 1 hour"],
         ),
         (
             "expires_in = '1m'\nstart_within = '1m'\nlimit = '1/2 months; 100000/90 minutes'",
             ["1 token a caller in 60 days", "100,000 tokens a caller in 90 minutes"],
-            ["1 minute a session", "1 minute of sessions", "100,000 minutes of sessions"],
+            ["1 minute a session", "1 minute a caller", "100,000 minutes a caller"],
         ),
         (
             "expires_in = '95s'\nlimit = '3/second'",
             ["3 tokens a caller in 1 second"],
-            ["1.6 minutes a session", "4.8 minutes of sessions"],
+            ["1.6 minutes a session", "4.8 minutes a caller"],
         ),
     ],
 )
