@@ -110,9 +110,9 @@ class Limits:
         )
 
     async def _call(self, call: Callable[["_Windows"], Coroutine[Any, Any, _T]]) -> _T:
-        windows = self._windows = self._windows or _open(self._uri)
+        self._windows = self._windows or _open(self._uri)
         # A task, and not asyncio.timeout: coredis may swallow its cancellation and go on waiting.
-        task = asyncio.create_task(call(windows))
+        task = asyncio.create_task(call(self._windows))
         task.add_done_callback(_forget)
         try:
             await asyncio.wait((task,), timeout=CALL_TIMEOUT)
@@ -120,8 +120,6 @@ class Limits:
                 raise TimeoutError
             return task.result()
         except Exception as error:  # a storage has many, and none of them may let anybody pass
-            if self._windows is windows:
-                self._windows = windows.renewed()
             detail = Detail.NO_ANSWER if isinstance(error, TimeoutError) else Detail.CONNECTION
             raise Refused(Reason.LIMITS_UNAVAILABLE, detail, retry_after=RETRY_AFTER) from error
         finally:
@@ -146,9 +144,6 @@ class _Windows(Protocol):
         It is in seconds since the epoch, and the same for everybody until the window ends.
         """
 
-    def renewed(self) -> "_Windows":
-        """Return the same storage after a failure."""
-
 
 class _InMemory:
     """This process's own memory: another instance counts for itself."""
@@ -161,9 +156,6 @@ class _InMemory:
             await self.storage.incr(key, seconds)
         return await self.storage.get_expiry(key)
 
-    def renewed(self) -> "_InMemory":
-        return self
-
 
 class _InRedis:
     """A Redis server, for all instances together.
@@ -172,9 +164,8 @@ class _InRedis:
     live is in whole seconds.
     """
 
-    def __init__(self, storage: "RedisStorage", uri: str) -> None:
+    def __init__(self, storage: "RedisStorage") -> None:
         self.storage = storage
-        self._uri = uri
 
     async def end(self, key: str, seconds: int) -> float:
         while True:
@@ -182,15 +173,6 @@ class _InRedis:
             if opened:
                 return start + seconds
             await self.storage.acquire_entry(key, 1, seconds)
-
-    def renewed(self) -> "_Windows":
-        """Return the storage with new connections.
-
-        One that was cut off in its greeting would go on without having chosen its database.
-        """
-        bridge: Any = self.storage.bridge
-        bridge.get_connection().connection_pool.disconnect()
-        return _open(self._uri)
 
 
 def _open(uri: str) -> _Windows:
@@ -211,7 +193,7 @@ def _open(uri: str) -> _Windows:
         # A command whose connection broke may have run: sent again, it would give a use back twice.
         "retry_policy": NoRetryPolicy(),
     }
-    return _InRedis(RedisStorage(uri, key_prefix="livetoken", **options), uri)
+    return _InRedis(RedisStorage(uri, key_prefix="livetoken", **options))
 
 
 def _key(caller: Caller, profile: Profile, limit: Limit) -> str:
