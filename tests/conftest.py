@@ -51,7 +51,6 @@ def alone(certificate: Certificate) -> Iterator[Stack]:
     """A stack of one's own, its function not started."""
     with stack(certificate) as unstarted:
         yield unstarted
-        unstarted.gemini.minted()
 
 
 @pytest.fixture

@@ -243,7 +243,10 @@ class Requests:
 
 @contextmanager
 def stack(certificate: Certificate) -> Iterator[Stack]:
-    """A stack whose Gemini and issuer run in this process, where tests can see and change them."""
+    """A stack whose Gemini and issuer run in this process, where tests can see and change them.
+
+    Every mint of the function is asserted to have asked for what a policy may, and no more.
+    """
     clock, account = Clock(), Metadata()
     app_check = AppCheck(access_tokens=account.access_tokens, keys=[APP_CHECK_KEY])
     gemini, issuer = Gemini(Behaviour(api_key=API_KEY), clock), Issuer()
@@ -267,3 +270,4 @@ def stack(certificate: Certificate) -> Iterator[Stack]:
             account,
             metadata_at.url,
         )
+        gemini.minted()

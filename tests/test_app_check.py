@@ -123,7 +123,6 @@ def locked(unstarted: Stack, folder: Path, mode: str) -> Iterator[Stack]:
     assert main(["lock", "--policy", str(file)]) == 0
     with unstarted.running(POLICY_FILE=str(file), PYTHONPROFILEIMPORTTIME="1") as started:
         yield started
-        started.gemini.minted()
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,6 @@ system_instruction = "<${claim.level}>"
 def tutor(certificate: Certificate) -> Iterator[Stack]:
     with stack(certificate) as unstarted, unstarted.running(POLICY) as started:
         yield started
-        started.gemini.minted()
 
 
 def ask(stack: Stack, profile: str, body: dict[str, Any] | None = None, **claims: Any) -> Answer:

@@ -63,14 +63,12 @@ OPEN += PROFILE.format("default")
 def strict(certificate: Certificate) -> Iterator[Stack]:
     with stack(certificate) as unstarted, unstarted.running(STRICT) as started:
         yield started
-        started.gemini.minted()
 
 
 @pytest.fixture(scope="module")
 def lax(certificate: Certificate) -> Iterator[Stack]:
     with stack(certificate) as unstarted, unstarted.running(OPEN) as started:
         yield started
-        started.gemini.minted()
 
 
 def refusal(
