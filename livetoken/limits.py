@@ -1,10 +1,10 @@
 """How often: what each caller may have of each profile, counted by the `limits` library.
 
-A limit counts in windows that the caller's first use opens. Each window has a counter of its own,
-named after the window's end, so that whatever arrives late (a use given back, a command that a
-hanging server runs after all) changes a window that is over and never the next. The library's own
-fixed window cannot give that: its counters keep one name for good, and on Redis get their expiry
-by a second command, without which they would never end.
+A limit counts in windows that the caller's first use opens. A use belongs to one window, so that
+whatever arrives late (a use given back, a command that a hanging Redis runs after all) changes a
+window that is over and never the next. The library's own fixed window cannot give that: its
+counters keep one name for good, and on Redis get their expiry by a second command, without which
+they would never end.
 
 The library is imported only where a policy has a limit.
 """
@@ -24,7 +24,7 @@ from livetoken.refusals import Detail, Reason, Refused
 from livetoken.rules import Limit
 
 if TYPE_CHECKING:
-    from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+    from limits.aio.storage import MemoryStorage, RedisStorage
 
 _T = TypeVar("_T")
 
@@ -38,8 +38,13 @@ CALL_TIMEOUT = 1.0  # seconds for each call of the storage
 RETRY_AFTER = 2  # seconds, where the storage is down
 
 
+def is_taken(uri: str) -> bool:
+    """Whether a storage URI is of `SCHEMES`, without options that would undo those set here."""
+    return uri.partition("://")[0] in SCHEMES and "?" not in uri
+
+
 def is_storage(uri: str) -> bool:
-    """Whether it is a storage URI of the `limits` library, of `SCHEMES`."""
+    """Whether the library opens a storage by that URI; it connects to nothing yet."""
     try:
         _open(uri)
     except Exception:  # whatever the library and the client under it make of a bad one
@@ -49,26 +54,26 @@ def is_storage(uri: str) -> bool:
 
 @dataclass(frozen=True)
 class _Use:
-    """One use, the `count`th in its window."""
+    """One use, the `count`th in its window; the end is in seconds since the epoch."""
 
-    counter: str
+    key: str
     limit: Limit
-    window_end: float
     count: int
+    window_end: float
 
 
 class Limits:
     """Counts uses.
 
     Args:
-        uri: one that `is_storage`; it is opened at the first use.
+        uri: one that `is_taken` and `is_storage`; it is opened at the first use.
         now: seconds since the epoch.
     """
 
     def __init__(self, uri: str, *, now: Callable[[], float] = time.time) -> None:
         self._uri = uri
         self._now = now
-        self._windows: _Windows | None = None
+        self._storage: _Storage | None = None
 
     @asynccontextmanager
     async def use(self, caller: Caller, profile: Profile, attempt: Attempt) -> AsyncIterator[None]:
@@ -79,14 +84,15 @@ class Limits:
         Raises:
             Refused: LIMIT_REACHED, and nothing is counted; or LIMITS_UNAVAILABLE.
         """
-        uses = [await self._count(_key(caller, profile, limit), limit) for limit in profile.limit]
-        full = [use for use in uses if use.count > use.limit.amount]
-        if full:
-            await self._give_back(uses)
-            wait = max(use.window_end for use in full) - self._now()
-            rule = f"profiles.{profile.name}.limit"
-            raise Refused(Reason.LIMIT_REACHED, retry_after=max(1, int(wait) + 1), rule=rule)
+        uses: list[_Use] = []
         try:
+            for limit in sorted(profile.limit, key=lambda each: each.seconds):
+                use = await self._count(_key(caller, profile, limit), limit)
+                uses.append(use)
+                if use.count > limit.amount:
+                    wait = max(1, int(use.window_end - self._now()) + 1)
+                    rule = f"profiles.{profile.name}.limit"
+                    raise Refused(Reason.LIMIT_REACHED, retry_after=wait, rule=rule)
             yield
         except Refused:
             if not attempt.in_doubt:
@@ -94,25 +100,24 @@ class Limits:
             raise
 
     async def _count(self, key: str, limit: Limit) -> _Use:
-        end = await self._call(lambda windows: windows.end(key, limit.seconds))
-        counter = f"{key}/{end}"
-        return _Use(counter, limit, end, await self._add(1, counter, limit))
+        count, end = await self._call(lambda storage: storage.add(key, limit.seconds))
+        return _Use(key, limit, count, end)
 
     async def _give_back(self, uses: list[_Use]) -> None:
         """Take uses out of their windows; where the storage is down they stay used."""
         with suppress(Refused):
             for use in uses:
-                await self._add(-1, use.counter, use.limit)
+                await self._take_out(use)
 
-    async def _add(self, amount: int, counter: str, limit: Limit) -> int:
-        return await self._call(
-            lambda windows: windows.storage.incr(counter, limit.seconds, amount)
+    async def _take_out(self, use: _Use) -> None:
+        await self._call(
+            lambda storage: storage.take_out(use.key, use.limit.seconds, use.window_end)
         )
 
-    async def _call(self, call: Callable[["_Windows"], Coroutine[Any, Any, _T]]) -> _T:
-        self._windows = self._windows or _open(self._uri)
+    async def _call(self, call: Callable[["_Storage"], Coroutine[Any, Any, _T]]) -> _T:
+        self._storage = self._storage or _open(self._uri)
         # A task, and not asyncio.timeout: coredis may swallow its cancellation and go on waiting.
-        task = asyncio.create_task(call(self._windows))
+        task = asyncio.create_task(call(self._storage))
         task.add_done_callback(_forget)
         try:
             await asyncio.wait((task,), timeout=CALL_TIMEOUT)
@@ -132,56 +137,60 @@ def _forget(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-class _Windows(Protocol):
-    """A storage, and how it tells which window is open."""
+class _Storage(Protocol):
+    """Counts by key, in windows of some seconds."""
 
-    @property
-    def storage(self) -> "Storage": ...
+    async def add(self, key: str, seconds: int) -> tuple[int, float]:
+        """Count a use; return how many there are in its window, and the window's end."""
 
-    async def end(self, key: str, seconds: int) -> float:
-        """Return the end of the window that is open; where none is, one is opened.
-
-        It is in seconds since the epoch, and the same for everybody until the window ends.
-        """
+    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
+        """Take a use out of its window."""
 
 
 class _InMemory:
     """This process's own memory: another instance counts for itself."""
 
     def __init__(self, storage: "MemoryStorage") -> None:
-        self.storage = storage
+        self._storage = storage
 
-    async def end(self, key: str, seconds: int) -> float:
-        if not await self.storage.get(key):
-            await self.storage.incr(key, seconds)
-        return await self.storage.get_expiry(key)
+    async def add(self, key: str, seconds: int) -> tuple[int, float]:
+        count = await self._storage.incr(key, seconds)
+        return count, await self._storage.get_expiry(key)
+
+    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
+        if await self._storage.get_expiry(key) == window_end:
+            await self._storage.incr(key, seconds, -1)
 
 
 class _InRedis:
-    """A Redis server, for all instances together.
+    """A Redis server, for all instances together: each window has a counter of its own.
 
-    The window is the one entry of a moving window of one: its time is exact, where a key's time to
-    live is in whole seconds.
+    Which window is open, the one entry of a moving window of one tells: its time is exact, where a
+    key's time to live is in whole seconds.
     """
 
     def __init__(self, storage: "RedisStorage") -> None:
-        self.storage = storage
+        self._storage = storage
 
-    async def end(self, key: str, seconds: int) -> float:
+    async def add(self, key: str, seconds: int) -> tuple[int, float]:
+        end = await self._end(key, seconds)
+        return await self._storage.incr(f"{key}/{end}", seconds), end
+
+    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
+        await self._storage.incr(f"{key}/{window_end}", seconds, -1)
+
+    async def _end(self, key: str, seconds: int) -> float:
         while True:
-            start, opened = await self.storage.get_moving_window(key, 1, seconds)
+            start, opened = await self._storage.get_moving_window(key, 1, seconds)
             if opened:
                 return start + seconds
-            await self.storage.acquire_entry(key, 1, seconds)
+            await self._storage.acquire_entry(key, 1, seconds)
 
 
-def _open(uri: str) -> _Windows:
+def _open(uri: str) -> _Storage:
     from limits.aio.storage import MemoryStorage, RedisStorage
 
-    scheme, _, place = uri.partition("://")
-    if scheme not in SCHEMES or "?" in place:  # options of the client that would undo those below
-        raise ValueError
-    if scheme == "async+memory":
+    if uri.startswith("async+memory:"):
         return _InMemory(MemoryStorage())
     from coredis.pool import BlockingConnectionPool
     from coredis.retry import NoRetryPolicy

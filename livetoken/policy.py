@@ -212,12 +212,15 @@ def read(source: bytes) -> Policy:
     """Read a policy's bytes.
 
     Raises:
-        Problems: they are no TOML.
+        Problems: they are no TOML, or nested too deeply.
     """
     try:
         document = tomllib.loads(source.decode())
     except (ValueError, RecursionError) as error:
         raise Problems([f"policy: is no TOML: {error}"]) from None
     problems: list[str] = []
-    policy = SETTINGS.read(document, Place((), problems))
+    try:
+        policy = SETTINGS.read(document, Place((), problems))
+    except RecursionError:
+        raise Problems(["policy: is nested too deeply"]) from None
     return replace(policy, problems=tuple(problems))

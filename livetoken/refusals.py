@@ -118,7 +118,7 @@ class Detail(Enum):
     # App Check
     NO_TOKEN = auto()
     ALREADY_USED = auto()
-    NO_CREDENTIALS = auto()
+    NO_ACCESS_TOKEN = auto()
     NOT_A_VERDICT = auto()
     # The policy
     ANONYMOUS = auto()

@@ -129,8 +129,11 @@ def compiled(path: Path, source: bytes, rules: Policy) -> Mapping[str, Any]:
 
 
 def _app_check(http: fetch.Http, settings: Settings, rules: CallerRules) -> AppCheck | NoAppCheck:
-    if rules.app_check == "off" or settings.firebase_project_number is None:
+    if rules.app_check == "off":
         return NoAppCheck()
+    (project,), number = settings.firebase_projects, settings.firebase_project_number
+    if number is None:
+        raise Problems(["FIREBASE_PROJECT_NUMBER: is required with App Check"])
     credentials = None
     if rules.app_check == "consume":
         from livetoken.runtime_account import RuntimeAccount
@@ -143,12 +146,11 @@ def _app_check(http: fetch.Http, settings: Settings, rules: CallerRules) -> AppC
         unavailable=Reason.APP_CHECK_UNAVAILABLE,
         unknown=Reason.APP_CHECK_FAILED,
     )
-    (project,) = settings.firebase_projects
     return AppCheck(
         http,
         app_check_keys,
         project=project,
-        number=settings.firebase_project_number,
+        number=number,
         base_url=settings.app_check_base_url,
         credentials=credentials,
     )

@@ -310,6 +310,12 @@ def test_all_mistakes_are_found_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("table", ["callers.require", "profiles.default.require", "a"])
+def test_a_policy_nested_without_end_is_a_problem(table: str) -> None:
+    with pytest.raises(Problems):
+        compile_policy(policy.read(f"{table}{'.a' * 5000} = 1\n{HEAD}{PROFILE}{CONFIG}".encode()))
+
+
 def test_a_name_with_a_line_feed_stays_on_its_line() -> None:
     source = HEAD + PROFILE + CONFIG + '"a\\nb" = 1\n[profiles."x\\ny"]\n"c\\nd" = 1'
     with pytest.raises(Problems) as found:
