@@ -31,6 +31,9 @@ class Credentials(Protocol):
             OSError: no access token can be had.
         """
 
+    def forget(self) -> None:
+        """Take no more of the access token, which was refused."""
+
 
 class NoAppCheck:
     """App Check is off: its tokens are neither asked for nor looked at."""
@@ -121,6 +124,8 @@ class AppCheck:
             raise _unavailable(Detail.ANSWER_TOO_LONG) from None
         except OSError:
             raise _unavailable(Detail.NO_ACCESS_TOKEN) from None
+        if answer.status == 401:
+            self._credentials.forget()
         if answer.status != 200:
             raise _unavailable(Detail.STATUS)
         if _already_used(answer.body):
@@ -139,7 +144,8 @@ def _already_used(body: bytes) -> bool:
         verdict = json.loads(body.decode())
     except (ValueError, RecursionError):
         verdict = None
-    used = verdict.get("alreadyConsumed", False) if isinstance(verdict, dict) else None
+    is_verdict = isinstance(verdict, dict) and "error" not in verdict
+    used = verdict.get("alreadyConsumed", False) if is_verdict else None
     if not isinstance(used, bool):
         raise _unavailable(Detail.NOT_A_VERDICT)
     return used

@@ -5,7 +5,6 @@ that `Settings` reads by, and that the JSON Schema is written from.
 """
 
 import dataclasses
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ T = TypeVar("T")
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema, draft 7."""
 
+MOST_NUMBER = 2**53  # up to which JSON numbers mean the same to everybody (RFC 8259, section 6)
 MAX_CLAIM_TEXT = 1000  # characters; a whole ID token is at most 8 KiB
 
 _KIND = "kind"
@@ -287,14 +287,14 @@ class Requirements(Kind[tuple[Requirement, ...]]):
     ) -> Iterator[Requirement]:
         for key, value in table.items():
             claim = (*above, *key.split("."))
-            if not all(claim):
+            if not all(part and part == part.strip() for part in claim):
                 (at / key).wrong("is no path of a claim")
             elif isinstance(value, dict) and value:
                 yield from self._all(value, claim, at / key)
             elif not isinstance(value, list) or not value:
                 (at / key).wrong("must be a list of accepted values, at least one")
             elif not all(_is_scalar(each) for each in value):
-                (at / key).wrong("must be a list of texts, finite numbers, true and false")
+                (at / key).wrong("must be a list of texts, numbers up to 2^53, true and false")
             else:
                 yield Requirement(claim, tuple(value), str(at / key))
 
@@ -305,7 +305,8 @@ class _ClaimText(Kind[ClaimText]):
     def read(self, value: object, at: Place) -> ClaimText:
         *_, name = at.path
         path = tuple(name.split("."))
-        if not all(path) or "{" in name or "}" in name:
+        named = all(part and part == part.strip() for part in path)
+        if not named or "{" in name or "}" in name:
             raise Wrong("is no path of a claim")
         if not isinstance(value, dict):
             raise Wrong("must be a table such as { max_length = 20 }")
@@ -394,8 +395,8 @@ def _is_required(each: "dataclasses.Field[Any]") -> bool:
     return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
 
 
-def _is_scalar(value: object) -> bool:
+def _is_scalar(value: Any) -> bool:
     """Whether a claim could be this value."""
-    if isinstance(value, float):
-        return math.isfinite(value)
+    if type(value) in (int, float):
+        return bool(abs(value) <= MOST_NUMBER)
     return isinstance(value, Scalar)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from livetoken.callers import Caller
 from livetoken.gemini import Attempt
@@ -34,6 +35,9 @@ SCHEMES = ("async+memory", "async+redis")
 MAX_CONNECTIONS = 16
 """To Redis; commands follow one another on each without waiting for answers."""
 
+OUTLIVES = 60
+"""Seconds for which a counter in Redis outlives its window, for whoever comes at the turn."""
+
 CALL_TIMEOUT = 1.0  # seconds for each call of the storage
 RETRY_AFTER = 2  # seconds, where the storage is down
 
@@ -47,9 +51,9 @@ def is_storage(uri: str) -> bool:
     """Whether the library opens a storage by that URI; it connects to nothing yet."""
     try:
         _open(uri)
+        return uri.startswith("async+memory:") or bool(urlsplit(uri).hostname)
     except Exception:  # whatever the library and the client under it make of a bad one
         return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,6 @@ class _Use:
     """One use, the `count`th in its window; the end is in seconds since the epoch."""
 
     key: str
-    limit: Limit
     count: int
     window_end: float
 
@@ -99,9 +102,14 @@ class Limits:
                 await self._give_back(uses)
             raise
 
+    async def warm(self) -> None:
+        """Connect, and have a Redis learn its scripts, before callers come all at once."""
+        with suppress(Refused):
+            await self._call(lambda storage: storage.add("warm", 1))
+
     async def _count(self, key: str, limit: Limit) -> _Use:
         count, end = await self._call(lambda storage: storage.add(key, limit.seconds))
-        return _Use(key, limit, count, end)
+        return _Use(key, count, end)
 
     async def _give_back(self, uses: list[_Use]) -> None:
         """Take uses out of their windows; where the storage is down they stay used."""
@@ -110,9 +118,7 @@ class Limits:
                 await self._take_out(use)
 
     async def _take_out(self, use: _Use) -> None:
-        await self._call(
-            lambda storage: storage.take_out(use.key, use.limit.seconds, use.window_end)
-        )
+        await self._call(lambda storage: storage.take_out(use.key, use.window_end))
 
     async def _call(self, call: Callable[["_Storage"], Coroutine[Any, Any, _T]]) -> _T:
         self._storage = self._storage or _open(self._uri)
@@ -143,7 +149,7 @@ class _Storage(Protocol):
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
         """Count a use; return how many there are in its window, and the window's end."""
 
-    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
+    async def take_out(self, key: str, window_end: float) -> None:
         """Take a use out of its window."""
 
 
@@ -157,9 +163,9 @@ class _InMemory:
         count = await self._storage.incr(key, seconds)
         return count, await self._storage.get_expiry(key)
 
-    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
+    async def take_out(self, key: str, window_end: float) -> None:
         if await self._storage.get_expiry(key) == window_end:
-            await self._storage.incr(key, seconds, -1)
+            await self._storage.decr(key)  # never below 0, should the window end just now
 
 
 class _InRedis:
@@ -174,10 +180,10 @@ class _InRedis:
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
         end = await self._end(key, seconds)
-        return await self._storage.incr(f"{key}/{end}", seconds), end
+        return await self._storage.incr(f"{key}/{end}", seconds + OUTLIVES), end
 
-    async def take_out(self, key: str, seconds: int, window_end: float) -> None:
-        await self._storage.incr(f"{key}/{window_end}", seconds, -1)
+    async def take_out(self, key: str, window_end: float) -> None:
+        await self._storage.incr(f"{key}/{window_end}", OUTLIVES, -1)
 
     async def _end(self, key: str, seconds: int) -> float:
         while True:

@@ -50,6 +50,10 @@ class RuntimeAccount:
         self._credentials.apply(headers)  # type: ignore[no-untyped-call]  # google-auth has none
         return headers
 
+    def forget(self) -> None:
+        """Take no more of the access token, which was refused."""
+        self._credentials = None
+
     def _state(self) -> TokenState:
         if self._credentials is None:
             return TokenState.INVALID

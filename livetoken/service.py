@@ -79,6 +79,8 @@ class Service:
             api_key=settings.api_key,
         )
         app_check = _app_check(http, settings, rules.callers)
+        limits = Limits(settings.limits_storage)
+        limited = any(profile.limit for profile in rules.profiles.values())
         return cls(
             origins=Origins(settings.allowed_origins),
             callers=Callers(issuers),
@@ -87,9 +89,14 @@ class Service:
             profiles={
                 name: Compiled(profile, bodies[name]) for name, profile in rules.profiles.items()
             },
-            limits=Limits(settings.limits_storage),
+            limits=limits,
             gemini=gemini,
-            warmed=(gemini, app_check, *{issuer.keys for issuer in issuers.values()}),
+            warmed=(
+                gemini,
+                app_check,
+                *{issuer.keys for issuer in issuers.values()},
+                *([limits] if limited else []),
+            ),
             trace_project=settings.trace_project,
         )
 

@@ -22,8 +22,12 @@ GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
 APP_CHECK = "https://firebaseappcheck.googleapis.com"
 IN_MEMORY = "async+memory://"
 
-GCLOUD_CLIENT_ID = "32555940559.apps.googleusercontent.com"
-"""gcloud's own OAuth client: everybody with a Google account gets ID tokens of it."""
+GCLOUD_CLIENT_IDS = (
+    "32555940559.apps.googleusercontent.com",
+    "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",
+)
+"""gcloud's own OAuth clients, for its user and for application-default credentials: everybody with
+a Google account gets ID tokens of them."""
 
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
 _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
@@ -62,9 +66,9 @@ class Settings:
         if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
             problems.append("FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one is required")
         narrowed = any(each.claim in (("email",), ("hd",)) for each in policy.callers.require)
-        if GCLOUD_CLIENT_ID in client_ids and not narrowed:
+        for client_id in set(client_ids) & set(GCLOUD_CLIENT_IDS) if not narrowed else ():
             problems.append(
-                f"GOOGLE_CLIENT_IDS: {GCLOUD_CLIENT_ID} is gcloud's own and lets in everybody who"
+                f"GOOGLE_CLIENT_IDS: {client_id} is gcloud's own and lets in everybody who"
                 " has a Google account, unless [callers] has require on hd or email"
             )
         number = environ.get("FIREBASE_PROJECT_NUMBER") or None

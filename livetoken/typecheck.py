@@ -29,6 +29,12 @@ _OPAQUE: dict[tuple[type[BaseModel], str], Any] = {
 }
 """Fields whose type the SDK declares wider than a policy can write them, and what it can."""
 
+LEAST_INT, MOST_INT = -(2**31), 2**31 - 1
+"""What protobuf's int32 holds; a few fields take more, and nobody needs it."""
+
+MOST_FLOAT = 3.4028234663852886e38
+"""What protobuf's float holds."""
+
 _WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -132,8 +138,11 @@ def _check_free(value: Any, path: Path) -> Iterator[Mistake]:
 
 def _check_scalar(kind: Any, value: Any, path: Path) -> Iterator[Mistake]:
     if kind is float:
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float) or not abs(value) <= MOST_FLOAT:
             yield path, "must be a finite number"
+    elif kind is int and type(value) is int:
+        if not LEAST_INT <= value <= MOST_INT:
+            yield path, f"must be a whole number from {LEAST_INT} to {MOST_INT}"
     elif kind in _WORDS:
         if type(value) is not kind:
             yield path, f"must be {_WORDS[kind]}"

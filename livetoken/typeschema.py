@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from livetoken.compiler import NOT_OURS
 from livetoken.kinds import Schema, beside
-from livetoken.typecheck import fields, words
+from livetoken.typecheck import LEAST_INT, MOST_FLOAT, MOST_INT, fields, words
 
 Definitions: TypeAlias = dict[str, Schema]
 """Schemas by the name of their class, where `#/definitions/` finds them."""
@@ -31,8 +31,8 @@ _LEFT_OUT: set[tuple[type[BaseModel], str]] = {
 _SCALARS: dict[Any, Schema] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
+    int: {"type": "integer", "minimum": LEAST_INT, "maximum": MOST_INT},
+    float: {"type": "number", "minimum": -MOST_FLOAT, "maximum": MOST_FLOAT},
     bytes: {"type": "string", "contentEncoding": "base64"},
     datetime: {"type": "string", "format": "date-time"},
     Any: {},

@@ -546,6 +546,8 @@ def test_an_app_check_that_is_not_there_is_unavailable() -> None:
         async def headers(self) -> Mapping[str, str]:
             return {"authorization": "Bearer x"}
 
+        def forget(self) -> None: ...
+
     async def test() -> None:
         part, token = Part("http://127.0.0.1:1", time.monotonic, Anybody()), AppCheck().token()
         for doing in (part.part.verify(token), part.part.use(token)):
@@ -666,6 +668,8 @@ def test_an_account_that_takes_for_ever_is_given_up_too(monkeypatch: pytest.Monk
         async def headers(self) -> Mapping[str, str]:
             await asyncio.sleep(60)
             return {}
+
+        def forget(self) -> None: ...
 
     monkeypatch.setattr(app_check, "CHECK_TIMEOUT", 0.2)
     service = AppCheck()
@@ -870,6 +874,14 @@ def test_where_each_serves_once_one_that_just_expired_is_refused_as_such(consumi
     """Google's check would say 403, which says nothing of why."""
     token = consuming.app_check.token(exp=int(time.time()) - 2)
     assert refused_as(consuming, token) == "EXPIRY"
+
+
+def test_an_access_token_that_is_refused_is_not_shown_again(alone: Stack) -> None:
+    with alone.running(rules("consume")) as livetoken:
+        assert ask(livetoken, alone.app_check.token()).status == 200
+        alone.metadata.access_tokens.clear()
+        assert unavailable_as(livetoken, alone.app_check.token()) == "STATUS"
+        assert ask(livetoken, alone.app_check.token()).status == 200
 
 
 def test_no_proxy_is_given_the_runtime_accounts_token(alone: Stack) -> None:

@@ -21,7 +21,7 @@ from livetoken.policy import Policy
 from livetoken.problems import Problems
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.rules import Limit
-from livetoken.settings import GCLOUD_CLIENT_ID, Settings
+from livetoken.settings import GCLOUD_CLIENT_IDS, Settings
 from livetoken.setup import FIELDS
 
 ROOT = Path(__file__).parents[1]
@@ -499,7 +499,7 @@ def test_the_domain_tools_open_profile_leaves_the_instruction_and_no_tools() -> 
 
 
 def test_gclouds_client_id_is_taken_with_the_rule_on_hd_alone() -> None:
-    clients = f"{ENVIRONMENT['GOOGLE_CLIENT_IDS']},{GCLOUD_CLIENT_ID}"
+    clients = f"{ENVIRONMENT['GOOGLE_CLIENT_IDS']},{GCLOUD_CLIENT_IDS[0]}"
     environment = {**DOMAIN.needs, "GOOGLE_CLIENT_IDS": clients}
     assert Settings.read(environment, DOMAIN.policy)
     without = DOMAIN.source.replace('hd = ["example.com"], ', "")

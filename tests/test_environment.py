@@ -82,6 +82,12 @@ def test_several_names_are_taken_apart() -> None:
         {"FIREBASE_PROJECT_ID": ","},
         {"GOOGLE_CLIENT_IDS": "a b"},
         {"GOOGLE_CLIENT_IDS": "32555940559.apps.googleusercontent.com"},
+        {
+            "GOOGLE_CLIENT_IDS": "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur"
+            ".apps.googleusercontent.com"
+        },
+        {"FIREBASE_PROJECT_NUMBER": "demo-project"},
+        {"LIMITS_STORAGE": "redis://127.0.0.1"},
         {"ALLOWED_ORIGINS": "app.example.com"},
         {"ALLOWED_ORIGINS": "https://app.example.com/"},
         {"ALLOWED_ORIGINS": "https://App.example.com"},

@@ -1,5 +1,6 @@
 """How often: in this process's memory and in a real Redis, at once, and when Redis fails."""
 
+import http.client
 import re
 import socket
 import threading
@@ -7,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from redis_server import PASSWORD, RedisServer
 from stack import Answer, Stack, stack, until
 
-from livetoken import policy
+from livetoken import limits, policy
 from livetoken.problems import Problems
 from livetoken.refusals import Reason
 from livetoken.settings import Settings
@@ -185,6 +186,29 @@ def test_a_crowd_that_one_limit_refuses_takes_no_room_of_the_other(counted: Limi
     assert max(waits) <= 20
 
 
+def test_the_turn_of_a_window_lets_nobody_slip_through(counted: Limited) -> None:
+    """Many ask at the very moment that Retry-After told them."""
+    body, head = b'{"profile": "one"}', {"Content-Type": "application/json"}
+    head["Authorization"] = f"Bearer {counted.token()}"
+    assert counted.ask("one").status == 200
+    turn = time.monotonic() + 3
+
+    def hammer(_: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", counted.function.function.port)
+        minted = 0
+        with closing(connection):
+            while time.monotonic() < turn + 0.5:
+                connection.request("POST", "/", body, head)
+                answer = connection.getresponse()
+                minted += answer.status == 200
+                answer.read()
+        return minted
+
+    time.sleep(2.3)
+    with ThreadPoolExecutor(60) as pool:
+        assert sum(pool.map(hammer, range(60))) == 1
+
+
 def test_a_refused_request_counts_in_no_limit(counted: Limited) -> None:
     unpaid = counted.token("bob")
     assert counted.ask("paid", unpaid).is_refusal(Reason.NOT_ALLOWED)
@@ -268,7 +292,7 @@ def test_redis_is_told_no_name_and_forgets_everything(limited: Limited, redis: R
     assert len(keys) == 4  # for each limit a window and its counter
     for key in keys:
         assert limited.sub not in key
-        assert 0 < int(redis.ask("TTL", key)) <= 3600
+        assert 0 < int(redis.ask("TTL", key)) <= 3600 + limits.OUTLIVES
     for database in (0, 1):
         assert redis.ask("DBSIZE", database=database) == "0\n"
 
@@ -351,6 +375,14 @@ def test_a_use_given_back_to_a_hanging_redis_is_none_in_the_next_window(
     assert limited.statuses("one", 3) == [200, 429, 429]
     time.sleep(3.1)
     assert limited.statuses("one", 3) == [200, 429, 429]
+
+
+def test_a_crowd_finds_a_new_redis_ready(alone: Stack, redis: RedisServer) -> None:
+    redis.ask("SCRIPT", "FLUSH")
+    with alone.running(POLICY, LIMITS_STORAGE=redis.uri) as livetoken:
+        until(lambda: "livetoken:warm/" in redis.ask("KEYS", "*"))
+        answers = Limited(livetoken, f"ada-{next(NUMBERS)}", 0).at_once("crowd", 60)
+        assert Counter(answer.status for answer in answers) == {200: 20, 429: 40}
 
 
 def test_a_connection_that_redis_closed_is_made_anew(limited: Limited, redis: RedisServer) -> None:
@@ -483,6 +515,8 @@ def test_no_password_is_in_the_log(limited: Limited, redis: RedisServer) -> None
         ("async+redis://:secret@redis.example:6380/2", True),
         ("async+rediss://redis.example:6380", False),
         ("async+redis://redis.example", False),
+        ("async+redis://", False),
+        ("async+redis://:secret@/0", False),
         ("async+redis://redis.example:6379?stream_timeout=60", False),
         ("memory://", False),
         ("redis://127.0.0.1", False),

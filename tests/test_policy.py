@@ -85,6 +85,8 @@ def test_a_mistake_outside_config_has_its_path(source: str, where: list[str] | N
         ("require = { firebase = { tenant = [] } }", "require.firebase.tenant"),
         ("require = { 'firebase..tenant' = ['t1'] }", 'require."firebase..tenant"'),
         ("require = { '' = ['t1'] }", 'require.""'),
+        ("require = { ' plan' = ['t1'] }", 'require." plan"'),
+        (f"require = {{ a = [{'9' * 400}] }}", "require.a"),
     ],
 )
 def test_a_rule_about_callers_is_sound_or_has_its_path(setting: str, where: str | None) -> None:
@@ -239,6 +241,10 @@ def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
         ("media_resolution = 'MEDIA_RESOLUTION_UNSPECIFIED'", "media_resolution"),
         ("a" + ".a" * 2000 + " = 1", None),
         ("safety_settings = []", "safety_settings"),
+        ("max_output_tokens = 9999999999", "max_output_tokens"),
+        ("seed = -2147483649", "seed"),
+        ("temperature = 1e39", "temperature"),
+        (f"temperature = {'9' * 400}", "temperature"),
         ("safety_settings = [{}]", "safety_settings.0"),
         (SEARCH.format("2026-11-23T12:00:00Z"), SEARCH_START),
         (SEARCH.format("'2026-11-23T12:00:00'"), SEARCH_START),
