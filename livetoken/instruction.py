@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from livetoken.callers import Caller
 from livetoken.jws import has_surrogate
+from livetoken.kinds import Text, WholeNumber, setting
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.rules import MISSING, claim
+
+MAX_LENGTH = 1000  # characters; a whole ID token is at most 8 KiB
 
 _HOLE = re.compile(r"\$\$\{|\$\{(?:claim\.([^{}]+)\})?")
 _LITERAL = "$${"
@@ -21,15 +24,26 @@ _REFUSED_CLASSES = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 @dataclass(frozen=True)
 class ClaimText:
-    """A claim that an instruction may name: at most `max_length` characters (code points).
+    """A claim that an instruction may name, by its dotted path.
 
     `path` is the setting's own in the policy, as the log names it.
     """
 
-    claim: tuple[str, ...]
-    max_length: int
-    default: str | None
+    name: str
     path: str
+    max_length: int = setting(
+        WholeNumber(1, MAX_LENGTH), "The most characters (code points) that the claim may have."
+    )
+    default: str | None = setting(
+        Text(re.compile(r"[\s\S]*"), "text"),
+        "What stands there for a caller without the claim, who is refused otherwise.",
+        default=None,
+    )
+
+    def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what the settings cannot tell one by one: a path and what is wrong there."""
+        if self.default is not None and self.mistake(self.default) is not None:
+            yield ("default",), "must be of at most max_length, without control characters"
 
     def of(self, caller: Caller) -> str:
         """Return what stands in the instruction for this caller.
@@ -37,7 +51,7 @@ class ClaimText:
         Raises:
             Refused: NOT_ALLOWED.
         """
-        value = claim(caller.claims, self.claim)
+        value = claim(caller.claims, tuple(self.name.split(".")))
         if value is MISSING and self.default is not None:
             return self.default
         detail = self.mistake(value)

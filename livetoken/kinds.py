@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from livetoken.instruction import ClaimText
 from livetoken.problems import dotted, unknown
 from livetoken.rules import Limit, Requirement, Scalar
 from livetoken.setup import FIELDS
@@ -22,7 +21,6 @@ Schema: TypeAlias = dict[str, Any]
 """A JSON Schema, draft 7."""
 
 MOST_NUMBER = 2**53  # up to which JSON numbers mean the same to everybody (RFC 8259, section 6)
-MAX_CLAIM_TEXT = 1000  # characters; a whole ID token is at most 8 KiB
 
 _KIND = "kind"
 _ABOUT = "about"
@@ -153,22 +151,30 @@ class Settings(Kind[T]):
 
 
 class Named(Kind[Mapping[str, T]]):
-    """Tables of settings by name; at least one. The dataclass takes its name as `name`."""
+    """Tables of settings by name. The dataclass takes its `name`, and its `path` in the policy.
 
-    def __init__(self, settings: Settings[T], pattern: re.Pattern[str], words: str) -> None:
+    Args:
+        least: how many there must be.
+    """
+
+    def __init__(
+        self, settings: Settings[T], pattern: re.Pattern[str], words: str, *, least: int = 0
+    ) -> None:
         self._settings = settings
         self._pattern = pattern
         self._words = words
+        self._least = least
 
     def read(self, value: object, at: Place) -> Mapping[str, T]:
-        if not isinstance(value, dict) or not value:
-            raise Wrong("must be a table of tables, at least one")
+        if not isinstance(value, dict) or len(value) < self._least:
+            raise Wrong("must be a table of tables" + (", at least one" if self._least else ""))
         read = {}
         for name, table in value.items():
             if not self._pattern.fullmatch(name):
                 (at / name).wrong(self._words)
             try:
-                read[name] = self._settings.read(table, at / name, name=name)
+                given = {"name": name, "path": str(at / name)}
+                read[name] = self._settings.read(table, at / name, **given)
             except Wrong as wrong:
                 (at / name).wrong(str(wrong))
         return read
@@ -176,7 +182,7 @@ class Named(Kind[Mapping[str, T]]):
     def schema(self) -> Schema:
         return {
             "type": "object",
-            "minProperties": 1,
+            "minProperties": self._least,
             "propertyNames": {"pattern": f"^(?:{self._pattern.pattern})$"},
             "additionalProperties": self._settings.schema(),
         }
@@ -223,6 +229,22 @@ class Choice(Kind[str]):
 
     def schema(self) -> Schema:
         return {"enum": list(self._words)}
+
+
+class WholeNumber(Kind[int]):
+    """A whole number from `least` to `most`."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def read(self, value: object, at: Place) -> int:
+        if type(value) is int and self._least <= value <= self._most:
+            return value
+        raise Wrong(f"must be a whole number from {self._least} to {self._most}")
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": self._least, "maximum": self._most}
 
 
 class Duration(Kind[timedelta]):
@@ -297,59 +319,6 @@ class Requirements(Kind[tuple[Requirement, ...]]):
                 (at / key).wrong("must be a list of texts, numbers up to 2^53, true and false")
             else:
                 yield Requirement(claim, tuple(value), str(at / key))
-
-
-class _ClaimText(Kind[ClaimText]):
-    """One claim that the system instruction may name."""
-
-    def read(self, value: object, at: Place) -> ClaimText:
-        *_, name = at.path
-        path = tuple(name.split("."))
-        named = all(part and part == part.strip() for part in path)
-        if not named or "{" in name or "}" in name:
-            raise Wrong("is no path of a claim")
-        if not isinstance(value, dict):
-            raise Wrong("must be a table such as { max_length = 20 }")
-        for key in value:
-            if key not in ("max_length", "default"):
-                (at / key).wrong(unknown(key, ("max_length", "default")))
-        length, default = value.get("max_length"), value.get("default")
-        if type(length) is not int or not 1 <= length <= MAX_CLAIM_TEXT:
-            raise Wrong(f"max_length must be a whole number from 1 to {MAX_CLAIM_TEXT}")
-        text = ClaimText(path, length, default, str(at))
-        if default is not None and text.mistake(default) is not None:
-            raise Wrong("default must be text of at most max_length, no control character in it")
-        return text
-
-    def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "max_length": {"type": "integer", "minimum": 1, "maximum": MAX_CLAIM_TEXT},
-                "default": {"type": "string"},
-            },
-            "required": ["max_length"],
-        }
-
-
-class ClaimTexts(Kind[Mapping[str, ClaimText]]):
-    """Claims that the system instruction may name, by their dotted paths."""
-
-    _one = _ClaimText()
-
-    def read(self, value: object, at: Place) -> Mapping[str, ClaimText]:
-        if not isinstance(value, dict):
-            raise Wrong("must be a table of claims")
-        read = {name: (at / name).take(self._one, each) for name, each in value.items()}
-        return {name: text for name, text in read.items() if text is not None}
-
-    def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "propertyNames": {"pattern": r"^[^{}.]+(?:\.[^{}.]+)*$"},
-            "additionalProperties": self._one.schema(),
-        }
 
 
 class Fields(Kind[tuple[str, ...]]):

@@ -94,7 +94,7 @@ class Limits:
                 uses.append(use)
                 if use.count > limit.amount:
                     wait = max(1, int(use.window_end - self._now()) + 1)
-                    rule = f"profiles.{profile.name}.limit"
+                    rule = f"{profile.path}.limit"
                     raise Refused(Reason.LIMIT_REACHED, retry_after=wait, rule=rule)
             yield
         except Refused:

@@ -18,7 +18,6 @@ from livetoken.callers import Caller
 from livetoken.instruction import ClaimText
 from livetoken.kinds import (
     Choice,
-    ClaimTexts,
     Config,
     Duration,
     Fields,
@@ -40,6 +39,8 @@ MOST_EXPIRES_IN = timedelta(hours=20)  # Gemini takes less than this
 EXPIRES_IN = timedelta(minutes=30)  # Gemini's own default, always sent
 START_WITHIN = timedelta(minutes=1)  # likewise
 
+_PART = r"[^{}.\s](?:[^{}.]*[^{}.\s])?"
+_CLAIM = re.compile(rf"{_PART}(?:\.{_PART})*")
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODEL = re.compile(r"(?:models/)?[a-z0-9][a-z0-9.-]*")
 
@@ -96,6 +97,7 @@ class Profile:
     """What one token may do: `config` as the policy has it, and all else locked empty."""
 
     name: str
+    path: str
     model: str = setting(
         Text(_MODEL, "the name of a model, such as gemini-3.8-live"),
         "The Live model, such as gemini-3.8-live.",
@@ -126,7 +128,11 @@ class Profile:
         Config(), "The session, locked: google-genai's LiveConnectConfig.", default_factory=dict
     )
     claims: Mapping[str, ClaimText] = setting(
-        ClaimTexts(),
+        Named(
+            Settings(ClaimText, max_length=instruction.MAX_LENGTH),
+            _CLAIM,
+            "is no path of a claim",
+        ),
         "Claims that system_instruction names as ${claim.level}, each of at most max_length"
         " characters; a caller without the claim gets its default, or is refused.",
         default_factory=dict,
@@ -183,6 +189,7 @@ class Policy:
             Settings(Profile, model="none"),
             _PROFILE_NAME,
             "a name is 1 to 64 letters, digits, - and _",
+            least=1,
         ),
         "What one token may do; a request names a profile, or gets the one named default.",
     )

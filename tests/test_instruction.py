@@ -189,7 +189,7 @@ def text(value: object, *, length: int = 20, default: str | None = None) -> str 
     claims = {} if value is ... else {"level": value}
     caller = Caller("issuer", "sub", False, claims, None)
     try:
-        return ClaimText(("level",), length, default, "path").of(caller)
+        return ClaimText("level", "path", length, default).of(caller)
     except Refused as refused:
         assert (refused.reason, refused.rule) == (Reason.NOT_ALLOWED, "path")
         return refused.detail
