@@ -39,10 +39,11 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
-bench: ## measure HTTP clients: CPU a request and import time
+bench: $(READY) ## measure HTTP clients, and what counting a limit in memory costs
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
 		.venv-bench/bin/pip install --quiet -r bench/requirements.txt; }
 	@.venv-bench/bin/python bench/http_clients.py
+	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -195,6 +195,11 @@ class Policy:
     )
     problems: tuple[str, ...] = ()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether any profile has a limit."""
+        return any(profile.limit for profile in self.profiles.values())
+
 
 NONE = Policy(api_version=API_VERSIONS[0], profiles={})
 """What there is where no policy can be read."""

@@ -64,7 +64,7 @@ class RuntimeAccount:
         """Find or refresh the credentials; a failure is left for the token's absence to tell."""
         try:
             self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
-        except Exception:  # google-auth's own, its transport's, a key file's
+        except Exception:  # google-auth's own, its transport's, a key file's: no token either way
             self._retry_at = self._now() + RETRY
         finally:
             self._refresh = None

@@ -80,7 +80,6 @@ class Service:
         )
         app_check = _app_check(http, settings, rules.callers)
         limits = Limits(settings.limits_storage)
-        limited = any(profile.limit for profile in rules.profiles.values())
         return cls(
             origins=Origins(settings.allowed_origins),
             callers=Callers(issuers),
@@ -95,7 +94,7 @@ class Service:
                 gemini,
                 app_check,
                 *{issuer.keys for issuer in issuers.values()},
-                *([limits] if limited else []),
+                *([limits] if rules.is_limited else []),
             ),
             trace_project=settings.trace_project,
         )

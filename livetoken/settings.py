@@ -80,8 +80,7 @@ class Settings:
             if len(projects) != 1:
                 problems.append("FIREBASE_PROJECT_ID: must be one project with App Check")
         storage = environ.get("LIMITS_STORAGE") or IN_MEMORY
-        limited = any(each.limit for each in policy.profiles.values())
-        if not limits.is_taken(storage) or (limited and not limits.is_storage(storage)):
+        if not limits.is_taken(storage) or (policy.is_limited and not limits.is_storage(storage)):
             known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
             problems.append(f"LIMITS_STORAGE: is no storage URI of {known}")
         settings = cls(

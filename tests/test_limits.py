@@ -131,6 +131,67 @@ class Limited:
             return list(pool.map(ask, range(count)))
 
 
+class Cutter:
+    """Forwards connections to a server; breaks one off once it has carried some bytes there."""
+
+    def __init__(self, port: int) -> None:
+        self.cuts_after: bytes | None = None
+        self._generation = 0
+        self._server = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def uri(self, redis: RedisServer) -> str:
+        """The storage URI of a server by this way."""
+        return redis.uri.replace(str(redis.port), str(self._listener.getsockname()[1]))
+
+    def swallow(self) -> None:
+        """Carry nothing more on the connections that there are, and leave them open."""
+        self._generation += 1
+
+    def __enter__(self) -> "Cutter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, to: socket.socket) -> None:
+        generation = self._generation
+        with suppress(OSError), source, to:
+            while data := source.recv(65_536):
+                if generation != self._generation:
+                    continue
+                cuts = self.cuts_after is not None and self.cuts_after in data
+                if cuts:
+                    self.cuts_after = None
+                    source.shutdown(socket.SHUT_RDWR)
+                to.sendall(data)
+                if cuts:
+                    time.sleep(0.05)  # the server runs it
+                    return
+
+
+@pytest.fixture
+def cutter(redis: RedisServer) -> Iterator[Cutter]:
+    with Cutter(redis.port) as made:
+        yield made
+
+
+@pytest.fixture
+def behind(alone: Stack, redis: RedisServer, cutter: Cutter) -> Iterator[Limited]:
+    """Somebody at a function that reaches Redis by way of the cutter."""
+    with alone.running(POLICY, LIMITS_STORAGE=cutter.uri(redis)) as started:
+        yield Limited(started, f"ada-{next(NUMBERS)}", 0)
+
+
 # ------------------------------------------------------------------ in either storage
 
 
@@ -379,10 +440,12 @@ def test_a_use_given_back_to_a_hanging_redis_is_none_in_the_next_window(
 
 def test_a_crowd_finds_a_new_redis_ready(alone: Stack, redis: RedisServer) -> None:
     redis.ask("SCRIPT", "FLUSH")
+    before = redis.ask("CLIENT", "LIST").count("\n")
     with alone.running(POLICY, LIMITS_STORAGE=redis.uri) as livetoken:
         until(lambda: "livetoken:warm/" in redis.ask("KEYS", "*"))
         answers = Limited(livetoken, f"ada-{next(NUMBERS)}", 0).at_once("crowd", 60)
         assert Counter(answer.status for answer in answers) == {200: 20, 429: 40}
+        assert redis.ask("CLIENT", "LIST").count("\n") - before <= limits.MAX_CONNECTIONS
 
 
 def test_a_connection_that_redis_closed_is_made_anew(limited: Limited, redis: RedisServer) -> None:
@@ -393,95 +456,32 @@ def test_a_connection_that_redis_closed_is_made_anew(limited: Limited, redis: Re
 
 
 def test_a_connection_whose_other_end_is_gone_without_a_word_is_given_up(
-    alone: Stack, redis: RedisServer
+    behind: Limited, cutter: Cutter
 ) -> None:
-    with (
-        Cutter(redis.port) as cutter,
-        alone.running(POLICY, LIMITS_STORAGE=cutter.uri(redis)) as livetoken,
-    ):
-        limited = Limited(livetoken, f"ada-{next(NUMBERS)}", 0)
-        assert limited.ask().status == 200
-        cutter.swallow()
-        assert limited.ask().is_refusal(Reason.LIMITS_UNAVAILABLE)
-        assert limited.statuses("other", 4) == [200, 200, 200, 429]
+    assert behind.ask().status == 200
+    cutter.swallow()
+    assert behind.ask().is_refusal(Reason.LIMITS_UNAVAILABLE)
+    assert behind.statuses("other", 4) == [200, 200, 200, 429]
 
 
 def test_a_use_is_given_back_once_though_the_connection_breaks(
-    alone: Stack, redis: RedisServer
+    behind: Limited, cutter: Cutter
 ) -> None:
-    with (
-        Cutter(redis.port) as cutter,
-        alone.running(POLICY, LIMITS_STORAGE=cutter.uri(redis)) as livetoken,
-    ):
-        limited = Limited(livetoken, f"ada-{next(NUMBERS)}", 0)
-        assert limited.statuses("default", 2) == [200, 200]
-        alone.gemini.behaviour.faults.append(500)
-        cutter.cuts_after = b"$2\r\n-1\r\n"
-        assert limited.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
-        assert cutter.cuts_after is None
-        assert limited.statuses("default", 3) == [200, 429, 429]
+    assert behind.statuses("default", 2) == [200, 200]
+    behind.gemini.behaviour.faults.append(500)
+    cutter.cuts_after = b"$2\r\n-1\r\n"
+    assert behind.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
+    assert cutter.cuts_after is None
+    assert behind.statuses("default", 3) == [200, 429, 429]
 
 
 def test_a_use_is_given_back_where_another_limit_cannot_be_counted(
-    alone: Stack, redis: RedisServer
+    behind: Limited, cutter: Cutter
 ) -> None:
-    with (
-        Cutter(redis.port) as cutter,
-        alone.running(POLICY, LIMITS_STORAGE=cutter.uri(redis)) as livetoken,
-    ):
-        limited = Limited(livetoken, f"ada-{next(NUMBERS)}", 0)
-        for _ in range(3):
-            cutter.cuts_after = b"/day/86400"
-            assert limited.ask("day").is_refusal(Reason.LIMITS_UNAVAILABLE)
-        assert limited.statuses("day", 3) == [200, 200, 429]
-
-
-class Cutter:
-    """Forwards connections to a server; breaks one off once it has carried some bytes there."""
-
-    def __init__(self, port: int) -> None:
-        self.cuts_after: bytes | None = None
-        self._generation = 0
-        self._server = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def uri(self, redis: RedisServer) -> str:
-        """The storage URI of a server by this way."""
-        return redis.uri.replace(str(redis.port), str(self._listener.getsockname()[1]))
-
-    def swallow(self) -> None:
-        """Carry nothing more on the connections that there are, and leave them open."""
-        self._generation += 1
-
-    def __enter__(self) -> "Cutter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server))
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
-
-    def _carry(self, source: socket.socket, to: socket.socket) -> None:
-        generation = self._generation
-        with suppress(OSError), source, to:
-            while data := source.recv(65_536):
-                if generation != self._generation:
-                    continue
-                cuts = self.cuts_after is not None and self.cuts_after in data
-                if cuts:
-                    self.cuts_after = None
-                    source.shutdown(socket.SHUT_RDWR)
-                to.sendall(data)
-                if cuts:
-                    time.sleep(0.05)  # the server runs it
-                    return
+    for _ in range(3):
+        cutter.cuts_after = b"/day/86400"
+        assert behind.ask("day").is_refusal(Reason.LIMITS_UNAVAILABLE)
+    assert behind.statuses("day", 3) == [200, 200, 429]
 
 
 def test_a_wrong_password_mints_nothing(alone: Stack, redis: RedisServer) -> None:

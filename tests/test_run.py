@@ -15,6 +15,18 @@ from stack import until
 from local.function import ROOT, free_port
 
 
+def once(**variables: str) -> subprocess.CompletedProcess[str]:
+    """What the walk prints, with some variables set."""
+    return subprocess.run(
+        [sys.executable, "-m", "local", "--once"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     ports = {name: str(free_port()) for name in ("PORT", "GEMINI_TLS_PORT", "ISSUER_PORT")}
@@ -53,14 +65,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) ->
 def test_a_port_that_cannot_be_had_is_one_line(port: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = str(taken.getsockname()[1]) if port == "taken" else port
-        run = subprocess.run(
-            [sys.executable, "-m", "local", "--once"],
-            cwd=ROOT,
-            env={**os.environ, "PORT": number},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        run = once(PORT=number)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 2
     assert run.stderr.startswith("\nfailed: ")
@@ -70,14 +75,7 @@ def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     source = (ROOT / "policy.toml").read_text()
     policy.write_text(source.replace('model = "gemini-3.8-live"', 'model = "gemini-gone-live"', 1))
-    run = subprocess.run(
-        [sys.executable, "-m", "local", "--once"],
-        cwd=ROOT,
-        env={**os.environ, "POLICY_FILE": str(policy)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    run = once(POLICY_FILE=str(policy))
     assert run.returncode == 1
     assert "mint" in run.stdout
     assert "connect" not in run.stdout
@@ -90,14 +88,7 @@ def test_a_policy_of_ones_own_is_walked_with_app_check(tmp_path: Path) -> None:
     source = (ROOT / "policy.toml").read_text()
     rules = '[callers]\napp_check = "consume"\nrequire = { plan = ["pro"] }\n'
     policy.write_text(source.replace("[callers]\n", rules))
-    run = subprocess.run(
-        [sys.executable, "-m", "local", "--once"],
-        cwd=ROOT,
-        env={**os.environ, "POLICY_FILE": str(policy)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    run = once(POLICY_FILE=str(policy))
     assert run.returncode == 0, run.stderr
     assert (
         "resume        a fresh token goes on with it: “I heard: And again! (turn 2)”" in run.stdout
