@@ -4,6 +4,7 @@ functions-framework loads the function before gunicorn forks and gives Starlette
 worker's loop factory is the one place that runs after the fork, on the loop that will serve.
 """
 
+import os
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -16,7 +17,13 @@ _running: set[Task[None]] = set()  # asyncio holds its tasks weakly
 
 
 def serve_on(loop_factory: str) -> None:
-    """Have each worker make its event loop with `loop_factory`, written `module:function`."""
+    """Have each worker make its event loop with `loop_factory`, written `module:function`.
+
+    gunicorn kills a worker that was silent for a while, which functions-framework sets to the
+    request's timeout that Cloud Run names. But Cloud Run stops the CPU between requests, and a
+    worker that wakes has been silent: it would be killed with the request that woke it.
+    """
+    os.environ["CLOUD_RUN_TIMEOUT_SECONDS"] = "0"
     UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": _Http, "ws": "none"}
 
 
