@@ -7,10 +7,12 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 READY := .venv/ready-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock schema requirements bench clean
+.PHONY: help ready run test check lock schema requirements bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+ready: $(READY) ## install what the other targets need
 
 run: $(READY) ## start everything here and walk the whole path once, then stay up (ONCE=1: end)
 	@$(BIN)/python -m local $(if $(ONCE),--once)
@@ -39,11 +41,12 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
-bench: $(READY) ## measure HTTP clients, and what counting a limit in memory costs
+bench: $(READY) ## measure HTTP clients, counting a limit in memory, and what an instance takes
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
 		.venv-bench/bin/pip install --quiet -r bench/requirements.txt; }
 	@.venv-bench/bin/python bench/http_clients.py
 	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
+	@PYTHONPATH=. $(BIN)/python bench/sizing.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

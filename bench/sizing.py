@@ -1,0 +1,158 @@
+"""What one instance takes: start, throughput, memory and latency, as more callers ask at once.
+
+    make bench
+
+The function runs as a process on one core, as an instance with one vCPU does; whoever asks it, the
+issuer and a stand-in of Gemini that answers after 150 ms share the other. Callers keep their
+connections, as Cloud Run's front does. CPU is the function's alone, so it is the figure that says
+what a vCPU can carry.
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+from http_clients import Answering
+from pyreqwest.client import ClientBuilder
+
+from livetoken import lock, policy
+from livetoken.compiler import compile_policy
+from local.function import Function
+from local.issuer import Issuer
+from local.server import Server
+
+AT_ONCE = (1, 20, 80, 250, 500, 1000)
+SECONDS = 4.0  # for each number of callers
+STARTS = 7
+GEMINI_TAKES = 0.150  # seconds
+TICKS = os.sysconf("SC_CLK_TCK")
+
+POLICY = b"""
+api_version = "v1alpha"
+[profiles.default]
+model = "gemini-3.8-live"
+limit = "99999/hour"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+system_instruction = "You are a patient tutor."
+"""
+
+
+class Gemini(Answering):
+    """Answers each request with a token, after a while."""
+
+    def on_message_complete(self) -> None:
+        asyncio.get_running_loop().call_later(GEMINI_TAKES, self._answer)
+
+    def _answer(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+
+@contextmanager
+def function(environment: dict[str, str], folder: Path, cores: set[int]) -> Iterator[Function]:
+    """The function on some cores; whoever starts it stays on the second."""
+    os.sched_setaffinity(0, cores)
+    try:
+        with (folder / "log").open("wb") as log, Function(environment, log=log) as running:
+            os.sched_setaffinity(0, {1})
+            running.wait_until_up()
+            yield running
+    finally:
+        os.sched_setaffinity(0, {1})
+
+
+def processes(group: int) -> list[Path]:
+    """The master and its worker."""
+    return [
+        each
+        for each in Path("/proc").iterdir()
+        if each.name.isdigit() and os.getpgid(int(each.name)) == group
+    ]
+
+
+def cpu(group: int) -> float:
+    """CPU seconds of the function so far."""
+    fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in processes(group)]
+    return sum(int(stat[11]) + int(stat[12]) for stat in fields) / TICKS
+
+
+def memory(group: int) -> float:
+    """MiB of the function, shared pages by share."""
+    text = "".join((each / "smaps_rollup").read_text() for each in processes(group))
+    return sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:") / 1024
+
+
+async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
+    """So many callers ask again and again; returns the seconds that each answer took."""
+    took: list[float] = []
+    builder = ClientBuilder().no_proxy().http1_only().pool_max_idle_per_host(at_once)
+    end = time.perf_counter() + SECONDS
+    async with builder.build() as client:
+
+        async def caller(number: int) -> None:
+            credential = f"Bearer {tokens[number % len(tokens)]}"
+            while (began := time.perf_counter()) < end:
+                request = client.post(url).header("authorization", credential).build()
+                answer = await request.send()
+                assert answer.status == 200, await answer.text()
+                await answer.bytes()
+                took.append(time.perf_counter() - began)
+
+        await asyncio.gather(*map(caller, range(at_once)))
+    return took
+
+
+async def main() -> None:
+    """Print it."""
+    os.sched_setaffinity(0, {1})
+    gemini = await asyncio.get_running_loop().create_server(Gemini, "127.0.0.1", 0)
+    issuer = Issuer()
+    with tempfile.TemporaryDirectory() as name, Server(issuer.app) as issuer_at:
+        folder = Path(name)
+        file = folder / "policy.toml"
+        file.write_bytes(POLICY)
+        locked = lock.write(POLICY, compile_policy(policy.read(POLICY)))
+        lock.path_for(file).write_text(locked)
+        environment = {
+            "GEMINI_API_KEY": "key",
+            "POLICY_FILE": str(file),
+            "FIREBASE_PROJECT_ID": issuer.firebase_project,
+            "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
+            "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{gemini.sockets[0].getsockname()[1]}",
+        }
+        tokens = [issuer.id_token("ada", sub=f"sub-{number}") for number in range(100)]
+        for cores in ({0}, {0, 1}):
+            starts = []
+            for _ in range(STARTS):
+                began = time.perf_counter()
+                with function(environment, folder, cores):
+                    starts.append(time.perf_counter() - began)
+            print(f"start on {len(cores)} vCPU: {statistics.median(starts):.2f} s until it listens")
+        print("\nat once    mints/s   CPU a mint, ms   CPU busy   p50, ms   p99, ms   memory, MiB")
+        with function(environment, folder, {0}) as running:
+            group = running.process.pid
+            await callers(running.url, tokens, 1)
+            for at_once in AT_ONCE:
+                before, began = cpu(group), time.perf_counter()
+                took = sorted(await callers(running.url, tokens, at_once))
+                used, passed = cpu(group) - before, time.perf_counter() - began
+                p50, p99 = (took[int(len(took) * part)] * 1000 for part in (0.5, 0.99))
+                print(
+                    f"{at_once:7,} {len(took) / passed:10,.0f} {used / len(took) * 1000:16.2f}"
+                    f" {used / passed:10.0%} {p50:9.0f} {p99:9.0f} {memory(group):13.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("It takes two cores.")
+    uvloop.run(main())
