@@ -1,4 +1,4 @@
-"""`python -m livetoken check`, `lock` and `schema`."""
+"""`python -m livetoken check`, `lock`, `preflight` and `schema`."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from livetoken import facts, lock, policy, report
 from livetoken.facts import Lock
 from livetoken.policy import Policy
 from livetoken.problems import Problems
-from livetoken.settings import policy_file
+from livetoken.settings import Settings, policy_file
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,11 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
         )
     checking.add_argument("--json", action="store_true", help="print it for machines")
     writing.add_argument("--check", action="store_true", help="only say whether it is current")
+    before = commands.add_parser(
+        "preflight", help="say whether the function would start with these variables, and the lock"
+    )
+    before.add_argument("environment", type=Path, help="the variables, such as deploy/env.yaml")
     commands.add_parser("schema", help="print the JSON Schema of policy.toml, for editors")
     options = parser.parse_args(arguments)
     try:
         if options.command == "schema":
             return _schema()
+        if options.command == "preflight":
+            return _preflight(options.environment)
         if options.command == "check":
             return _check(options.policy, as_json=options.json)
         return _lock(options.policy, only_compare=options.check)
@@ -72,6 +78,28 @@ def _lock(path: Path, *, only_compare: bool) -> int:
         where = lock.path_for(path)
         raise Problems([f"lock: {where} cannot be written: {error.strerror}"]) from None
     print(f"{lock.path_for(path)} written. Review and commit it with {path.name}.")
+    return 0
+
+
+def _preflight(path: Path) -> int:
+    from livetoken import deployment
+
+    environ = deployment.read(path)
+    file = policy_file(environ)
+    rules, problems = policy.NONE, []
+    try:
+        rules, text = _compiled(file)
+        if not _is_current(file, text):
+            problems = [report.stale(lock.path_for(file))]
+    except Problems as found:
+        problems += found.lines
+    try:
+        settings = Settings.read({**environ, "GEMINI_API_KEY": "a-secret"}, rules)
+    except Problems as found:
+        problems += found.lines
+    if problems:
+        raise Problems(problems)
+    print(deployment.facts(file, rules, settings))
     return 0
 
 

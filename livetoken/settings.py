@@ -22,6 +22,22 @@ GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
 APP_CHECK = "https://firebaseappcheck.googleapis.com"
 IN_MEMORY = "async+memory://"
 
+VARIABLES = (
+    "GEMINI_API_KEY",
+    "FIREBASE_PROJECT_ID",
+    "GOOGLE_CLIENT_IDS",
+    "FIREBASE_PROJECT_NUMBER",
+    "ALLOWED_ORIGINS",
+    "POLICY_FILE",
+    "LIMITS_STORAGE",
+    "GOOGLE_GEMINI_BASE_URL",
+    "FIREBASE_KEYS_URL",
+    "GOOGLE_KEYS_URL",
+    "APP_CHECK_BASE_URL",
+    "GOOGLE_CLOUD_PROJECT",
+)
+"""Every variable that a deployment may set."""
+
 GCLOUD_CLIENT_IDS = (
     "32555940559.apps.googleusercontent.com",
     "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",

@@ -1,0 +1,127 @@
+"""What a deploy refuses before anything is touched: `python -m livetoken preflight`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from stack import POLICY
+
+from livetoken import policy, settings
+from livetoken.settings import Settings
+from local.function import ROOT
+
+GOOD = 'FIREBASE_PROJECT_ID: "demo-project"\n'
+
+
+def preflight(folder: Path, environment: str, policy_text: str = POLICY) -> tuple[int, str]:
+    """The exit status and what was said, of a policy with a current lock."""
+    run = [sys.executable, "-m", "livetoken"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (folder / "policy.toml").write_text(policy_text)
+    (folder / "env.yaml").write_text(environment)
+    subprocess.run([*run, "lock"], cwd=folder, env=variables, capture_output=True, check=False)
+    return again(folder, variables)
+
+
+def again(folder: Path, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """The same, with what is there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "livetoken", "preflight", "env.yaml"],
+        cwd=folder,
+        env=variables or {**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_what_would_start_passes_and_says_what_scripts_want_to_know(tmp_path: Path) -> None:
+    status, said = preflight(tmp_path, GOOD)
+    assert status == 0
+    assert said.splitlines() == [
+        "policy=policy.toml",
+        "lock=policy.lock.json",
+        "app_check=off",
+        "firebase_project=demo-project",
+        "limits=none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "where"),
+    [("", "memory"), ('LIMITS_STORAGE: "async+redis://10.0.0.3:6379/0"\n', "redis")],
+)
+def test_it_says_where_limits_count(tmp_path: Path, variable: str, where: str) -> None:
+    limited = POLICY.replace("[profiles.default]", '[profiles.default]\nlimit = "5/hour"')
+    assert f"limits={where}" in preflight(tmp_path, GOOD + variable, limited)[1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ("", 'env.yaml: holds no variables; write NAME: "value", one a line'),
+        ("- a", "env.yaml: holds no variables"),
+        ("a: [", "env.yaml: is no YAML"),
+        (
+            GOOD + 'ALOWED_ORIGINS: "*"',
+            "env.yaml: ALOWED_ORIGINS: unknown, did you mean ALLOWED_ORIGINS?",
+        ),
+        (GOOD + "FIREBASE_PROJECT_NUMBER: 123", "FIREBASE_PROJECT_NUMBER: is not text"),
+        (GOOD + 'GEMINI_API_KEY: "AIza-secret"', "env.yaml: GEMINI_API_KEY: is a secret"),
+        ('FIREBASE_PROJECT_ID: ""', "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one"),
+        (GOOD + 'ALLOWED_ORIGINS: "app.example.com"', "ALLOWED_ORIGINS: origin 1 is none"),
+        (GOOD + 'POLICY_FILE: "other.toml"', "policy: other.toml cannot be read"),
+    ],
+)
+def test_variables_that_would_not_serve_are_refused(
+    tmp_path: Path, environment: str, said: str
+) -> None:
+    status, output = preflight(tmp_path, environment)
+    assert status == 1
+    assert said in output
+    assert "AIza-secret" not in output
+
+
+def test_a_policy_with_mistakes_is_refused_with_the_variables(tmp_path: Path) -> None:
+    status, said = preflight(
+        tmp_path, 'FIREBASE_PROJECT_ID: ""', POLICY.replace("temperature", "temprature")
+    )
+    assert status == 1
+    assert "profiles.default.config.temprature" in said
+    assert "FIREBASE_PROJECT_ID" in said
+
+
+@pytest.mark.parametrize("change", ["edited", "missing"])
+def test_a_lock_that_is_not_current_is_refused(tmp_path: Path, change: str) -> None:
+    assert preflight(tmp_path, GOOD)[0] == 0
+    if change == "edited":
+        (tmp_path / "policy.toml").write_text(POLICY.replace("patient", "hasty"))
+    else:
+        (tmp_path / "policy.lock.json").unlink()
+    status, said = again(tmp_path)
+    assert status == 1
+    assert "policy.lock.json" in said
+
+
+def test_the_variables_that_are_known_are_those_that_are_read() -> None:
+    class Asked(Mapping[str, str]):
+        names: ClassVar[set[str]] = set()
+
+        def __getitem__(self, name: str) -> str:
+            self.names.add(name)
+            return {"GEMINI_API_KEY": "key", "FIREBASE_PROJECT_ID": "demo-project"}[name]
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("nobody needs to know what else is there")
+
+        def __len__(self) -> int:
+            raise AssertionError
+
+    asked = Asked()
+    Settings.read(asked, policy.NONE)
+    settings.policy_file(asked)
+    assert asked.names == set(settings.VARIABLES)
