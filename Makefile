@@ -38,7 +38,7 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(COMPILE) requirements.in -o requirements.txt
 	$(BIN)/uv pip compile $(COMPILE) requirements-dev.in -o requirements-dev.txt
-COMPILE := --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
 bench: $(READY) ## measure HTTP clients, counting a limit in memory, and what an instance takes
