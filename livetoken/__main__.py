@@ -1,4 +1,4 @@
-"""`python -m livetoken check`, `lock`, `preflight` and `schema`."""
+"""`python -m livetoken check`, `lock`, `preflight`, `smoke` and `schema`."""
 
 import argparse
 import os
@@ -10,10 +10,11 @@ from livetoken.facts import Lock
 from livetoken.policy import Policy
 from livetoken.problems import Problems
 from livetoken.settings import Settings, policy_file
+from livetoken.smoke.options import Options, add_options
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 for a sound policy, 1 for one with mistakes."""
+    """Run one command; returns the exit status: 0 where all is well, 1 for mistakes."""
     parser = argparse.ArgumentParser(prog="python -m livetoken", description=__doc__)
     parser.set_defaults(json=False)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -21,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         "check", help="print what each profile allows and what to think over, or every mistake"
     )
     writing = commands.add_parser("lock", help="write policy.lock.json")
-    for command in (checking, writing):
+    proving = commands.add_parser("smoke", help="prove that a deployment works, from outside")
+    add_options(proving)
+    for command in (checking, writing, proving):
         command.add_argument(
             "--policy", type=Path, default=policy_file(os.environ), help="default: %(default)s"
         )
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _preflight(options.environment)
         if options.command == "check":
             return _check(options.policy, as_json=options.json)
+        if options.command == "smoke":
+            return _smoke(options.policy, Options.of(options), proving)
         return _lock(options.policy, only_compare=options.check)
     except Problems as problems:
         if options.json:
@@ -47,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(*problems.lines, sep="\n", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _schema() -> int:
@@ -62,6 +69,22 @@ def _check(path: Path, *, as_json: bool) -> int:
     found = facts.gather(path, checked, locked)
     print(report.as_json(found) if as_json else report.as_text(found))
     return 0
+
+
+def _smoke(path: Path, options: Options, parser: argparse.ArgumentParser) -> int:
+    from livetoken.smoke.run import run
+
+    source = policy.source(path)
+    rules = policy.read(source)
+    bodies = lock.fresh(lock.path_for(path), source, rules)
+    if bodies is None:
+        from livetoken.compiler import compile_policy
+
+        bodies = compile_policy(rules)
+    for name in options.profiles:
+        if name not in bodies:
+            parser.error(f"argument --profile: {path} has none named {name}")
+    return run(options, rules, bodies)
 
 
 def _lock(path: Path, *, only_compare: bool) -> int:

@@ -42,6 +42,7 @@ def facts(policy_file: Path, policy: Policy, settings: Settings) -> str:
         "lock": lock.path_for(policy_file),
         "app_check": policy.callers.app_check,
         "firebase_project": next(iter(settings.firebase_projects), ""),
+        "origins": ",".join(sorted(settings.allowed_origins)),
         "limits": counted if policy.is_limited else "none",
     }
     return "\n".join(f"{name}={value}" for name, value in known.items())

@@ -75,6 +75,9 @@ class Behaviour:
     silence: float = 0.5
     """Seconds of quiet audio after which somebody has finished speaking."""
 
+    calls_functions: bool = False
+    """Whether the model calls the first function that it has, in the place of an answer."""
+
     def next_fault(self) -> Fault | None:
         """The fault for the mint that has just arrived; takes it out of `faults`."""
         if not self.faults:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -80,6 +81,15 @@ class Exchange:
     async def _answer(self, text: str, sound: bytes) -> None:
         turns = self._conversation.turns
         turns.append(text)
+        function = next(self._functions(), None)
+        if function is not None and self._state.behaviour.calls_functions:
+            call: dict[str, Any] = {
+                "id": f"call-{len(turns)}",
+                "name": function.get("name"),
+                "args": {},
+            }
+            await send(self._websocket, {"toolCall": {"functionCalls": [call]}})
+            return
         for start in range(0, len(sound), CHUNK):
             data = base64.b64encode(sound[start : start + CHUNK]).decode()
             blob = {"mimeType": f"audio/pcm;rate={speech.RATE_OUT}", "data": data}
@@ -92,7 +102,8 @@ class Exchange:
             handle = self._state.issue_handle(self._conversation)
             update = {"newHandle": handle, "resumable": True}
             await send(self._websocket, {"sessionResumptionUpdate": update})
-        asked, said_tokens = len(text) // 4 + 1, len(sound) // 1920 + 1
+        asked = sum(map(len, (text, *self._instructions()))) // 4 + 1
+        said_tokens = len(sound) // 1920 + 1
         usage = {
             "promptTokenCount": asked,
             "responseTokenCount": said_tokens,
@@ -101,6 +112,14 @@ class Exchange:
         await send(
             self._websocket, {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
         )
+
+    def _functions(self) -> Iterator[dict[str, Any]]:
+        for tool in self._setup.get("tools", []):
+            yield from tool.get("functionDeclarations", [])
+
+    def _instructions(self) -> Iterator[str]:
+        for part in self._setup.get("systemInstruction", {}).get("parts", []):
+            yield part.get("text", "")
 
     async def _say(self, content: dict[str, Any]) -> None:
         await send(self._websocket, {"serverContent": content})

@@ -26,15 +26,25 @@ class NotStarted(Exception):
 
 
 class Function:
-    """`functions-framework --target=mint_token`, with no deployment's variables but those given.
+    """`functions-framework`, with no deployment's variables but those given.
 
     Args:
         environment: the variables of the deployment.
         port: where it listens, on loopback; 0 takes a free one.
         log: a file for its standard output and error; its folder takes what else it writes.
+        root: the folder of its code.
+        target: the name of the function in it.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, log: IO[bytes], port: int = 0) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        log: IO[bytes],
+        port: int = 0,
+        root: Path = ROOT,
+        target: str = "mint_token",
+    ) -> None:
         if port and not is_free(port):
             raise NotStarted(f"somebody else listens on port {port}")
         self.port = port or free_port()
@@ -42,11 +52,11 @@ class Function:
         self._log = log
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CONFIGURED)}
         framework = str(Path(sys.executable).with_name("functions-framework"))
-        command = [framework, "--target=mint_token", "--host=127.0.0.1", f"--port={self.port}"]
+        command = [framework, f"--target={target}", "--host=127.0.0.1", f"--port={self.port}"]
         runtime = Path(log.name).parent  # gunicorn puts a control socket there, or else in $HOME
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=root,
             env={**inherited, "XDG_RUNTIME_DIR": str(runtime), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,

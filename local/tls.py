@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +25,12 @@ class Certificate:
     key_file: Path
 
 
-def certificate(directory: Path) -> Certificate:
-    """Makes a CA and a certificate for 127.0.0.1 and localhost in `directory`.
+def certificate(directory: Path, names: Sequence[str] = ()) -> Certificate:
+    """Makes a CA and a certificate for 127.0.0.1, localhost and further names in `directory`.
+
+    Args:
+        directory: where the files go; it is made.
+        names: further DNS names, whose first label may be `*`.
 
     The CA's key is never written, so nothing else can be signed with it. The extensions are those
     that Python 3.13 demands by default (RFC 5280, strict).
@@ -47,7 +52,10 @@ def certificate(directory: Path) -> Certificate:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+                [
+                    *(x509.DNSName(each) for each in ("localhost", *names)),
+                    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                ]
             ),
             critical=False,
         )

@@ -47,6 +47,7 @@ def test_what_would_start_passes_and_says_what_scripts_want_to_know(tmp_path: Pa
         "lock=policy.lock.json",
         "app_check=off",
         "firebase_project=demo-project",
+        "origins=",
         "limits=none",
     ]
 
