@@ -5,12 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
 READY := .venv/ready-$(VERSION)
+READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help ready run test check lock schema requirements bench clean
+.PHONY: help ready run test test-deploy check lock schema requirements bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ready: $(READY) ## install what the other targets need
 
@@ -21,9 +22,18 @@ test: $(READY) ## linter, types and tests
 	@tests/install-redis
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	$(BIN)/mypy . --exclude ^tests/deploy/
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 6 --dist worksteal
+	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy
+	@echo "Left out: deploy/ and cloudbuild.yaml, which make test-deploy runs with real gcloud."
+
+test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and a stand-in of Google Cloud
+	@command -v gcloud >/dev/null || { \
+		echo "It takes gcloud: https://cloud.google.com/sdk/docs/install" >&2; exit 1; }
+	MYPYPATH=tests $(BIN)/mypy tests/deploy
+	$(BIN)/shellcheck deploy/*.sh deploy/install-tools tests/install-redis .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
+	$(BIN)/pytest -q -n 4 --dist worksteal tests/deploy
 
 check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
 	@$(BIN)/python -m livetoken check
@@ -38,6 +48,7 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(COMPILE) requirements.in -o requirements.txt
 	$(BIN)/uv pip compile $(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements-deploy.in -o requirements-deploy.txt
 COMPILE := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
@@ -59,4 +70,9 @@ $(READY): requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(READY_DEPLOY): $(READY) requirements-deploy.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-deploy.txt
 	@touch $@

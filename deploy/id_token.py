@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Print an ID token of the test person, who signs in to Firebase with a password.
+
+The password is the newest version of the secret SMOKE_SECRET; the names are those of names.sh.
+https://firebase.google.com/docs/reference/rest/auth#section-sign-in-email-password
+"""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+SIGN_IN = "https://identitytoolkit.googleapis.com/v1/accounts:signInWithPassword"
+
+
+def main() -> str | None:
+    """Print it; returns what is wrong, or None."""
+    secret, project = os.environ["SMOKE_SECRET"], os.environ["PROJECT"]
+    read = ["gcloud", "secrets", "versions", "access", "latest", "--secret", secret]
+    password = subprocess.run([*read, "--project", project], stdout=subprocess.PIPE, text=True)
+    if password.returncode:
+        return f"The password in the secret {secret} cannot be read; see above."
+    person = {"email": os.environ["SMOKE_EMAIL"], "password": password.stdout}
+    request = urllib.request.Request(
+        f"{SIGN_IN}?{urllib.parse.urlencode({'key': os.environ['FIREBASE_WEB_API_KEY']})}",
+        json.dumps({**person, "returnSecureToken": True}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            print(json.load(answer)["idToken"])
+    except urllib.error.HTTPError as error:
+        word = json.load(error)["error"]["message"].split()[0]
+        return f"{person['email']} cannot sign in to Firebase: {word}."
+    except OSError as error:
+        return f"Firebase cannot be reached: {error}."
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

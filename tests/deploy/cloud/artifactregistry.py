@@ -1,0 +1,59 @@
+"""Artifact Registry v1: the repository of the images that source deploys build."""
+
+from __future__ import annotations
+
+from cloud.call import Call, Route
+from cloud.errors import exists, not_found
+from cloud.state import Json, timestamp
+from cloud.world import Api
+
+_TYPES = "type.googleapis.com/google.devtools.artifactregistry.v1"
+
+
+class ArtifactRegistry(Api):
+    """Repositories; the images in them are the state's."""
+
+    name = "artifactregistry.googleapis.com"
+
+    def table(self) -> list[Route]:
+        location = "/v1/projects/{project}/locations/{location}"
+        return [
+            Route("GET", f"{location}/repositories/{{repository}}", self._get),
+            Route("POST", f"{location}/repositories", self._create),
+            Route("GET", f"{location}/operations/{{operation}}", self._operation),
+        ]
+
+    def _get(self, call: Call) -> Json:
+        self.require(call, "artifactregistry.repositories.get")
+        name = self._name(call, call["repository"])
+        if name not in self.state.repositories:
+            raise not_found(f'Requested entity was not found: "{name}".')
+        return self.state.repositories[name]
+
+    def _create(self, call: Call) -> Json:
+        self.require(call, "artifactregistry.repositories.create")
+        name = self._name(call, call.query.get("repositoryId", ""))
+        if name in self.state.repositories:
+            raise exists("the repository already exists")
+        made = {**call.json, "name": name, "createTime": timestamp()}
+        self.state.repositories[name] = made
+        parent = name.partition("/repositories/")[0]
+        return {
+            "name": f"{parent}/operations/repository-{self.state.next()}",
+            "metadata": {"@type": f"{_TYPES}.OperationMetadata"},
+            "done": True,
+            "response": {"@type": f"{_TYPES}.Repository", **made},
+        }
+
+    def _operation(self, call: Call) -> Json:
+        self.require(call, "artifactregistry.repositories.get")
+        made = list(self.state.repositories.values())[-1]
+        return {
+            "name": call.path.removeprefix("/v1/"),
+            "metadata": {"@type": f"{_TYPES}.OperationMetadata"},
+            "done": True,
+            "response": {"@type": f"{_TYPES}.Repository", **made},
+        }
+
+    def _name(self, call: Call, repository: str) -> str:
+        return f"{self.project(call)}/locations/{call['location']}/repositories/{repository}"

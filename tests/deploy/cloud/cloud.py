@@ -1,0 +1,345 @@
+"""The stand-in as a whole: started, asked, looked at, and set back."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import http.client
+import io
+import os
+import ssl
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from cloud.access import member
+from cloud.call import Record
+from cloud.front import Front, Reply
+from cloud.google import Google
+from cloud.instances import Instances
+from cloud.proxy import Proxy
+from cloud.rules import Rules
+from cloud.serviceusage import NEW_PROJECT
+from cloud.state import Account, Revision, Service, State
+from cloud.world import World
+from local.issuer import Issuer
+from local.server import Server
+from local.tls import Certificate
+
+OWNER = "owner@example.com"
+NAMES = (
+    *("*.googleapis.com", "*.run.app", "*.a.run.app"),
+    *(f"*.{region}.run.app" for region in ("us-central1", "us-east1", "europe-west1")),
+    "*.europe-west3.run.app",
+)
+"""The DNS names that the certificate must have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state and the switches at one moment, and which revisions had an instance."""
+
+    state: State
+    rules: Rules
+    running: frozenset[str]
+
+
+class Cloud:
+    """One project of Google Cloud, new and empty, with an owner.
+
+    Leaving it fails where a request came that it does not know.
+
+    Args:
+        certificate: must have `NAMES`.
+        issuer: signs who signs in with a password; a new one by default.
+        project: the id of the project.
+        number: its number.
+        platform: variables that every instance has from the platform and not from its service.
+    """
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        *,
+        issuer: Issuer | None = None,
+        project: str = "demo-livetoken",
+        number: str = "123456789012",
+        platform: Mapping[str, str] | None = None,
+    ) -> None:
+        self._certificate = certificate
+        self._stack = ExitStack()
+        self._snapshots: WeakSet[Snapshot] = WeakSet()
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="cloud-")))
+        state = State(project, number, set(NEW_PROJECT))
+        state.policy(f"projects/{project}").members["roles/owner"] = {member(OWNER)}
+        default = f"{number}-compute@developer.gserviceaccount.com"
+        state.accounts[default] = Account(default, number, {"displayName": "Default"})
+        trust = {"SSL_CERT_FILE": str(certificate.ca_file)}
+        instances = Instances(self._folder, {**trust, **(platform or {})})
+        self.issuer = issuer or Issuer(firebase_project=project)
+        self.world = World(state, instances, self.issuer)
+        self._google = Google(self.world)
+        self.lock = self._google.lock
+        """To be held while the state is read and something may change it."""
+        self._server = Server(self._google, plain=None, tls=0, certificate=certificate)
+
+    # ------------------------------------------------------------------ up and down
+
+    def __enter__(self) -> Self:
+        self._stack.callback(self.world.instances.keep, ())
+        self._server.start()
+        self._stack.callback(self._server.stop)
+        self._port = int(self._server.tls_url.rpartition(":")[2])
+        self._proxy = self._stack.enter_context(Proxy(self._port, _is_googles))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        if error is None and self.unknown:
+            raise AssertionError("\n".join(["unknown to the stand-in:", *map(str, self.unknown)]))
+
+    def environment(self, folder: Path, principal: str = OWNER) -> dict[str, str]:
+        """The whole environment of a process that meets this cloud and no other host.
+
+        gcloud, curl and Python's clients need nothing else. The project is not in it.
+
+        Args:
+            folder: the home of the process, and of gcloud's configuration.
+            principal: the email of the account that acts.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        token = folder / f"token-{principal}"
+        token.write_text(principal)
+        authority = str(self._certificate.ca_file)
+        proxies = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
+        return {
+            **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
+            **dict.fromkeys(proxies, self._proxy.url),
+            **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost"),
+            **dict.fromkeys(("CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), authority),
+            "HOME": str(folder),
+            "CLOUDSDK_CONFIG": str(folder / "gcloud"),
+            "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token),
+            "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": authority,
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
+            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+            "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
+        }
+
+    def ask(
+        self,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Reply:
+        """One request over TLS to any host of this cloud."""
+        parts = urlsplit(url)
+        context = ssl.create_default_context(cafile=self._certificate.ca_file)
+        connection = _Connection(str(parts.hostname), self._port, context)
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request(method, target, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(answer.status, answer.getheaders(), answer.read())
+        finally:
+            connection.close()
+
+    def snapshot(self) -> Snapshot:
+        """All as it is now. Its instances stay up for as long as somebody has it."""
+        with self.lock:
+            running = self.world.instances.running() & self.state.revisions()
+            made = Snapshot(copy.deepcopy(self.state), copy.deepcopy(self.rules), running)
+        self._snapshots.add(made)
+        return made
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Set everything back; requests are forgotten, and what no snapshot needs ends."""
+        with self.lock:
+            self.world.rules = copy.deepcopy(snapshot.rules)
+            self.world.state = copy.deepcopy(snapshot.state)
+            needed = (each.state.revisions() for each in self._snapshots)
+            self.world.instances.keep(self.state.revisions().union(*needed))
+            for service in self.state.services.values():
+                for name in snapshot.running & service.revisions.keys():
+                    self._google.run.start(service.revisions[name])
+            self.requests.clear()
+            self.refused.clear()
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def state(self) -> State:
+        """All that is remembered."""
+        return self.world.state
+
+    @property
+    def rules(self) -> Rules:
+        """The switches."""
+        return self.world.rules
+
+    @property
+    def requests(self) -> list[Record]:
+        """Every request to an API, in the order of arrival."""
+        return self._google.requests
+
+    @property
+    def unknown(self) -> list[Record]:
+        """Every request that the stand-in cannot answer."""
+        return self._google.unknown
+
+    @property
+    def refused(self) -> list[str]:
+        """Every host that is not Google's and was asked for."""
+        return self._proxy.refused
+
+    def account(self, name: str) -> str:
+        """The email of a service account of the project."""
+        return f"{name}@{self.state.project}.iam.gserviceaccount.com"
+
+    def grants_of(self, email: str) -> set[tuple[str, str]]:
+        """Every resource and role that an account was given, anywhere."""
+        return {
+            (resource, role)
+            for resource, policy in self.state.policies.items()
+            for role, members in policy.members.items()
+            if member(email) in members
+        }
+
+    def service(self, name: str, region: str = "us-central1") -> Service:
+        """A service. Raises KeyError."""
+        return self.state.services[region, name]
+
+    def revision(self, service: str, name: str = "", region: str = "us-central1") -> Revision:
+        """A revision of a service, the newest one by default. Raises KeyError."""
+        found = self.service(service, region)
+        return found.revisions[name or found.latest_created]
+
+    def url(self, service: str, region: str = "us-central1", tag: str = "") -> str:
+        """Where a service, or a tag of it, is reached."""
+        url = self._google.run.urls(self.service(service, region))[0]
+        return url.replace("://", f"://{tag}---") if tag else url
+
+    def traffic(self, service: str, region: str = "us-central1") -> dict[str, int]:
+        """The percent of each revision that serves."""
+        shares: dict[str, int] = {}
+        for each in self.service(service, region).serving:
+            if each.get("percent"):
+                name = each["revisionName"]
+                shares[name] = shares.get(name, 0) + each["percent"]
+        return shares
+
+    def tags(self, service: str, region: str = "us-central1") -> dict[str, str]:
+        """The revision of each tag."""
+        serving = self.service(service, region).serving
+        return {each["tag"]: each["revisionName"] for each in serving if "tag" in each}
+
+    def files(self, revision: Revision) -> dict[str, bytes]:
+        """The files that a revision was built from."""
+        return unpacked(self.state.images[revision.image].source)
+
+    def tarball(self) -> dict[str, bytes]:
+        """The files that the newest build was given, whichever it was. Raises IndexError."""
+        return unpacked(list(self.state.builds.values())[-1].source)
+
+    @property
+    def front(self) -> Front:
+        """What stands before the services."""
+        return self._google.front
+
+    def output(self, revision: Revision) -> str:
+        """What a revision's instance printed."""
+        return self.world.instances.output(revision.name)
+
+    def end(self, revision: Revision) -> None:
+        """End a revision's instance, as a scale to zero does; the next request starts another."""
+        with self.lock:
+            self.world.instances.end(revision.name)
+
+    def leaks(self, secret: bytes) -> list[str]:
+        """Every place where the bytes of a secret are, but the payload of a version.
+
+        Plain or in base64: in the state, in archives, and in what was sent but to add a version.
+        """
+        forms = {secret, base64.b64encode(secret), base64.urlsafe_b64encode(secret)}
+        found = [
+            f"request {each}"
+            for each in self.requests
+            if _holds(forms, str(each)) or (_holds(forms, each.body) and not _adds_version(each))
+        ]
+        found += [place for place, value in _walk("state", self.state) if _holds(forms, value)]
+        return found
+
+
+def unpacked(archive: bytes) -> dict[str, bytes]:
+    """The files in a zip or a compressed tarball; none where it is neither."""
+    if zipfile.is_zipfile(io.BytesIO(archive)):
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            return {name: opened.read(name) for name in opened.namelist() if name[-1] != "/"}
+    if archive.startswith(b"\x1f\x8b"):
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            members = {each.name: tar.extractfile(each) for each in tar if each.isfile()}
+            return {name.removeprefix("./"): file.read() for name, file in members.items() if file}
+    return {}
+
+
+class _Connection(http.client.HTTPSConnection):
+    """A connection to a port of loopback, in the name of another host."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, timeout=30, context=context)
+        self._place = port
+        self._context_of_it = context
+
+    def connect(self) -> None:
+        plain = http.client.HTTPConnection("127.0.0.1", self._place, timeout=30)
+        plain.connect()
+        self.sock = self._context_of_it.wrap_socket(plain.sock, server_hostname=self.host)
+
+
+def _is_googles(host: str) -> bool:
+    return host.endswith((".googleapis.com", ".run.app"))
+
+
+def _adds_version(record: Record) -> bool:
+    return record.host.startswith("secretmanager.") and record.path.endswith(":addVersion")
+
+
+def _holds(forms: set[bytes], value: object) -> bool:
+    data = value.encode() if isinstance(value, str) else value
+    return isinstance(data, bytes) and any(form in data for form in forms)
+
+
+def _walk(place: str, value: Any) -> Iterable[tuple[str, str | bytes]]:
+    """Every text and all bytes in a value, archives opened, but the payloads of secrets."""
+    if isinstance(value, str | bytes):
+        yield place, value
+        if isinstance(value, bytes):
+            for name, content in unpacked(value).items():
+                yield f"{place}/{name}", content
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _walk(place, str(key))
+            yield from _walk(f"{place}.{key}", each)
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _walk(place, each)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name, each in vars(value).items():
+            if name != "payload":
+                yield from _walk(f"{place}.{name}", each)

@@ -1,0 +1,486 @@
+"""Cloud Run: services and revisions by the v1 (knative) API, and source builds by v2.
+
+What is enforced, and where it is from:
+
+- a change that names an old `resourceVersion` is refused with 409 (knative's API conventions);
+- the account of a revision must be there, and the deployer must be allowed to act as it ("Service
+  identity"; the words are quoted from many reports);
+- to make a service public without IAM takes `run.services.setIamPolicy` ("Allowing public
+  access"); that it is asked for only where the setting changes is a guess;
+- a secret must be there, have the version, and be readable for the account of the revision, or the
+  revision is not ready ("Configure secrets for services"; the words of the refusal are quoted from
+  reports, those for what is missing are a guess);
+- a revision whose process ends before it listens is not ready (the contract for containers);
+- the newest revision, and one that serves or has a tag, cannot be deleted ("Manage revisions"; for
+  tags a guess);
+- a startup probe by HTTP must be answered with less than 400 ("Configure container health checks");
+- reserved names of variables, and the ranges of concurrency and timeout ("Container runtime
+  contract", "Maximum concurrent requests").
+
+Guesses: a change takes effect before it is answered, where Google takes seconds to minutes; a
+revision's number is the service's generation; the hash in a service's older URL.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+
+from cloud import traffic
+from cloud.call import Call, Route
+from cloud.cloudbuild import CloudBuild
+from cloud.errors import Refused, Unknown, exists, invalid, not_found, precondition
+from cloud.state import Image, Json, Revision, Service, timestamp
+from cloud.traffic import NotServed
+from cloud.world import Api, World
+from local.function import Function, NotStarted
+
+PUBLIC = "run.googleapis.com/invoker-iam-disabled"
+_API = "serving.knative.dev/v1"
+_RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
+_LETTERS = "bcdfghjklmnpqrstvwxz"
+_CODES = {"us-central1": "uc", "europe-west1": "ew", "europe-west3": "ey", "us-east1": "ue"}
+
+
+class NotReady(Exception):
+    """Why a revision is not ready: a reason in one word, and a message."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Run(Api):
+    """Services and revisions."""
+
+    name = "run.googleapis.com"
+
+    def __init__(self, world: World, builds: CloudBuild) -> None:
+        self._builds = builds
+        super().__init__(world)
+
+    def table(self) -> list[Route]:
+        space = f"/apis/{_API}/namespaces/{{project}}"
+        service = "/v1/projects/{project}/locations/{location}/services/{service}"
+        return [
+            Route("GET", f"{space}/services", self._list),
+            Route("POST", f"{space}/services", self._create),
+            Route("GET", f"{space}/services/{{service}}", self._get),
+            Route("PUT", f"{space}/services/{{service}}", self._replace),
+            Route("DELETE", f"{space}/services/{{service}}", self._delete),
+            Route("GET", f"{space}/revisions", self._revisions),
+            Route("GET", f"{space}/revisions/{{revision}}", self._revision),
+            Route("DELETE", f"{space}/revisions/{{revision}}", self._delete_revision),
+            Route("GET", "/v1/projects/{project}/locations", self._locations),
+            Route("GET", "/v1/projects/{project}/locations/-/services", self._list),
+            Route("GET", f"{service}:getIamPolicy", self._policy),
+            Route("POST", f"{service}:setIamPolicy", self._set_policy),
+            Route("POST", f"{service}:testIamPermissions", self._test),
+            Route(
+                "POST",
+                "/v2/projects/{project}/locations/{location}/builds:submit",
+                self._builds.source_deploy,
+            ),
+        ]
+
+    # ------------------------------------------------------------------ services
+
+    def _list(self, call: Call) -> Json:
+        self.require(call, "run.services.list")
+        region = _region(call)
+        found = [each for each in self.state.services.values() if region in ("", each.region)]
+        items = [self._described(each) for each in found]
+        return {"apiVersion": _API, "kind": "ServiceList", "metadata": {}, "items": items}
+
+    def _locations(self, call: Call) -> Json:
+        """The regions, which gcloud asks for where something is not found in one."""
+        self.require(call, "run.locations.list")
+        name = f"projects/{self.state.project}/locations"
+        return {"locations": [{"name": f"{name}/{x}", "locationId": x} for x in _CODES]}
+
+    def _get(self, call: Call) -> Json:
+        self.require(call, "run.services.get", self._resource(call))
+        return self._described(self._service(call))
+
+    def _create(self, call: Call) -> Json:
+        asked = call.json
+        name, region = str(asked["metadata"]["name"]), _region(call)
+        self.require(call, "run.services.create")
+        if (region, name) in self.state.services:
+            raise exists(f"Resource '{name}' already exists.")
+        if _is_open(asked["metadata"]):
+            self.require(call, "run.services.setIamPolicy")
+        made = Service(region, name, {}, {})
+        self._change(call, made, asked, dry_run=call.query.get("dryRun") == "all")
+        return self._described(made)
+
+    def _replace(self, call: Call) -> Json:
+        self.require(call, "run.services.update", self._resource(call))
+        asked, service = call.json, self._service(call)
+        version = asked["metadata"].get("resourceVersion")
+        current = service.metadata["resourceVersion"]
+        if version is not None and version != current:
+            message = f"Conflict for resource '{service.name}': version '{version}' was specified"
+            raise Refused("ABORTED", f"{message} but current version is '{current}'.")
+        if _is_open(asked["metadata"]) != self.is_open(service):
+            self.require(call, "run.services.setIamPolicy", self._resource(call))
+        self._change(call, service, asked, dry_run=call.query.get("dryRun") == "all")
+        return self._described(service)
+
+    def _delete(self, call: Call) -> Json:
+        self.require(call, "run.services.delete", self._resource(call))
+        service = self._service(call)
+        del self.state.services[service.region, service.name]
+        self.state.policies.pop(self._resource(call), None)
+        self.world.instances.keep(self.state.revisions())
+        return {"apiVersion": _API, "kind": "Status", "status": "Success"}
+
+    def _change(self, call: Call, service: Service, asked: Json, *, dry_run: bool) -> None:
+        """Give a service the metadata and the spec that were asked for, and follow them."""
+        spec = asked["spec"]
+        targets = spec.get("traffic") or traffic.EVERYTHING_TO_LATEST
+        template = spec["template"]
+        changed = template != service.spec.get("template")
+        traffic.check(targets)
+        if changed:
+            self._check_template(call, service, template)
+        if dry_run:
+            return
+        new = not service.metadata
+        generation = 1 if new else service.generation + 1
+        stable = {
+            "name": service.name,
+            "namespace": self.state.number,
+            "selfLink": f"/apis/{_API}/namespaces/{self.state.number}/services/{service.name}",
+            "uid": service.metadata.get("uid", str(uuid.uuid4())),
+            "creationTimestamp": service.metadata.get("creationTimestamp", timestamp()),
+            "generation": generation,
+            "resourceVersion": f"AAY{self.state.next():08d}",
+        }
+        given = asked["metadata"]
+        region = {"cloud.googleapis.com/location": service.region}
+        service.metadata = {
+            **stable,
+            "labels": {**given.get("labels", {}), **region},
+            "annotations": {
+                **given.get("annotations", {}),
+                "serving.knative.dev/creator": service.metadata.get("annotations", {}).get(
+                    "serving.knative.dev/creator", call.principal
+                ),
+                "serving.knative.dev/lastModifier": call.principal,
+                "run.googleapis.com/urls": json.dumps(self.urls(service)),
+                "run.googleapis.com/ingress-status": "all",
+            },
+        }
+        service.metadata["annotations"].setdefault("run.googleapis.com/ingress", "all")
+        service.spec = {**spec, "traffic": targets}
+        if changed:
+            self._release(service, template)
+        self._serve(service)
+        if new:
+            self.state.services[service.region, service.name] = service
+
+    def _check_template(self, call: Call, service: Service, template: Json) -> None:
+        """Raise Refused where no revision can be made of a template."""
+        where = "spec.template.spec"
+        spec = template["spec"]
+        name = _template_name(template)
+        if name in service.revisions:
+            message = f"Revision named '{name}' with different configuration already exists."
+            raise exists(message)
+        if name and not name.startswith(f"{service.name}-"):
+            raise invalid(f"spec.template.metadata.name: must begin with '{service.name}-'")
+        if len(spec["containers"]) != 1 or spec.get("volumes"):
+            raise Unknown("several containers, or volumes")
+        default = f"{self.state.number}-compute@developer.gserviceaccount.com"
+        self.access.require_act_as(call.principal, spec.get("serviceAccountName") or default)
+        concurrency = spec.get("containerConcurrency", 80)
+        if not 1 <= concurrency <= 1000:
+            raise invalid(f"{where}.container_concurrency: must be between 1 and 1000")
+        if not 1 <= spec.get("timeoutSeconds", 300) <= 3600:
+            raise invalid(f"{where}.timeout_seconds: must be between 1 and 3600")
+        names = [each["name"] for each in spec["containers"][0].get("env", [])]
+        if reserved := sorted(_RESERVED & set(names)):
+            message = f"The following reserved env names were provided: {', '.join(reserved)}."
+            ending = "These values are automatically set by the system."
+            raise invalid(f"{where}.containers[0].env: {message} {ending}")
+        if len(names) != len(set(names)):
+            raise invalid(f"{where}.containers[0].env: a name occurs twice")
+        self._image(spec["containers"][0])
+
+    def _image(self, container: Json) -> tuple[str, Image]:
+        """The digest and the image that a container names. Raises Refused."""
+        uri, _, digest = str(container["image"]).partition("@")
+        digest = digest or self.state.tags.get(uri, "")
+        if digest not in self.state.images:
+            raise not_found(f"Image '{container['image']}' not found.")
+        return digest, self.state.images[digest]
+
+    def _release(self, service: Service, template: Json) -> None:
+        """Make the next revision, and see whether it starts."""
+        suffix = "".join(random.choices(_LETTERS, k=3))
+        name = _template_name(template) or f"{service.name}-{service.generation:05d}-{suffix}"
+        digest, _ = self._image(template["spec"]["containers"][0])
+        made = Revision(
+            name,
+            service.region,
+            service.name,
+            service.generation,
+            timestamp(),
+            template.get("metadata", {}),
+            template["spec"],
+            digest,
+        )
+        service.revisions[name] = made
+        service.latest_created = name
+        try:
+            self.start(made)
+        except NotReady as error:
+            made.reason, made.message = error.reason, error.message
+        else:
+            made.ready = True
+            service.latest_ready = name
+
+    def start(self, revision: Revision) -> Function:
+        """An instance of a revision, with its secrets as they are now.
+
+        Raises:
+            NotReady: it has none, and why.
+        """
+        variables = revision.variables
+        for place, entry in enumerate(revision.container.get("env", [])):
+            if "valueFrom" in entry:
+                field = f"spec.template.spec.containers[0].env[{place}].value_from.secret_key_ref"
+                variables[entry["name"]] = self._secret(revision, entry["valueFrom"], field)
+        image = self.state.images[revision.image]
+        probe = revision.container.get("startupProbe", {}).get("httpGet", {}).get("path")
+        try:
+            return self.world.instances.start(
+                revision.service, revision.name, image, variables, probe
+            )
+        except NotStarted:
+            raise NotReady(
+                "HealthCheckContainerError",
+                f"Revision '{revision.name}' is not ready and cannot serve traffic. The"
+                " user-provided container failed to start and listen on the port defined provided"
+                " by the PORT=8080 environment variable within the allocated timeout. Logs for"
+                " this revision might contain more information.",
+            ) from None
+
+    def _secret(self, revision: Revision, source: Json, field: str) -> str:
+        """The payload that a variable is to have."""
+        name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
+        full = f"projects/{self.state.number}/secrets/{name}/versions/{key}"
+        default = f"{self.state.number}-compute@developer.gserviceaccount.com"
+        account = revision.account or default
+        resource = f"projects/{self.state.project}/secrets/{name}"
+        if not self.access.allowed(account, "secretmanager.versions.access", resource):
+            raise NotReady(
+                "SecretsAccessCheckFailed",
+                f"{field}.name: Permission denied on secret: {full} for Revision service account"
+                f" {account}. The service account used must be granted the 'Secret Manager Secret"
+                " Accessor' role (roles/secretmanager.secretAccessor) at the secret, project or"
+                " higher level.",
+            )
+        secret = self.state.secrets.get(name)
+        version = secret.find(str(key)) if secret else None
+        if version is None:
+            raise NotReady("SecretsAccessCheckFailed", f"{field}.name: Secret {full} was not found")
+        if version.state != "ENABLED":
+            message = f"{field}.name: Secret {full} is in {version.state} state"
+            raise NotReady("SecretsAccessCheckFailed", message)
+        return version.payload.decode()
+
+    def _serve(self, service: Service) -> None:
+        """Move the traffic as the spec says, where it can be moved, and say how all is."""
+        created = service.revisions[service.latest_created]
+        problem, reason = ("", "") if created.ready else (created.message, created.reason)
+        routes = ""
+        try:
+            service.serving = traffic.served(service, service.spec["traffic"])
+        except NotServed as error:
+            routes = str(error)
+        service.conditions = [
+            _condition("Ready", problem or routes, reason or "RevisionFailed"),
+            _condition("ConfigurationsReady", problem, reason),
+            _condition("RoutesReady", routes or (problem if not service.serving else ""), reason),
+        ]
+
+    def _service(self, call: Call) -> Service:
+        region = _region(call) or call.names.get("location", "")
+        service = self.state.services.get((region, call["service"]))
+        if service is None:
+            raise not_found(f"Resource '{call['service']}' of kind 'SERVICE' in region '{region}'")
+        return service
+
+    def _resource(self, call: Call) -> str:
+        region = _region(call) or call.names.get("location", "")
+        return self.resource(region, call["service"], self.project(call))
+
+    def resource(self, region: str, service: str, project: str = "") -> str:
+        """The full name of a service."""
+        project = project or f"projects/{self.state.project}"
+        return f"{project}/locations/{region}/services/{service}"
+
+    # ------------------------------------------------------------------ revisions
+
+    def _revisions(self, call: Call) -> Json:
+        self.require(call, "run.revisions.list")
+        region = _region(call)
+        wanted = _selector(call.query.get("labelSelector", ""))
+        items = [
+            self._revision_described(revision)
+            for service in self.state.services.values()
+            for revision in reversed(service.revisions.values())
+            if region in ("", service.region) and self._matches(revision, wanted)
+        ]
+        return {"apiVersion": _API, "kind": "RevisionList", "metadata": {}, "items": items}
+
+    def _revision(self, call: Call) -> Json:
+        self.require(call, "run.revisions.get")
+        return self._revision_described(self._found(call))
+
+    def _delete_revision(self, call: Call) -> Json:
+        self.require(call, "run.revisions.delete")
+        revision = self._found(call)
+        service = self.state.services[revision.region, revision.service]
+        if revision.name in {each["revisionName"] for each in service.serving}:
+            message = f"Revision '{revision.name}' cannot be directly deleted because it is"
+            raise precondition(f"{message} actively serving.")
+        if revision.name == service.latest_created:
+            message = f"Revision '{revision.name}' cannot be directly deleted because it is the"
+            raise precondition(f"{message} latest created revision of service '{service.name}'.")
+        del service.revisions[revision.name]
+        if service.latest_ready == revision.name:
+            ready = [name for name, each in service.revisions.items() if each.ready]
+            service.latest_ready = ready[-1] if ready else ""
+        self.world.instances.keep(self.state.revisions())
+        return {"apiVersion": _API, "kind": "Status", "status": "Success"}
+
+    def _found(self, call: Call) -> Revision:
+        region = _region(call)
+        for service in self.state.services.values():
+            if service.region == region and call["revision"] in service.revisions:
+                return service.revisions[call["revision"]]
+        raise not_found(f"Resource '{call['revision']}' of kind 'REVISION' in region '{region}'")
+
+    def _matches(self, revision: Revision, wanted: dict[str, str]) -> bool:
+        labels = self._revision_described(revision)["metadata"]["labels"]
+        return all(labels.get(name) == value for name, value in wanted.items())
+
+    # ------------------------------------------------------------------ policies
+
+    def _policy(self, call: Call) -> Json:
+        self.require(call, "run.services.getIamPolicy", self._resource(call))
+        self._service(call)
+        return self.state.policy(self._resource(call)).as_json()
+
+    def _set_policy(self, call: Call) -> Json:
+        self.require(call, "run.services.setIamPolicy", self._resource(call))
+        self._service(call)
+        return self.access.set_policy(self._resource(call), "run", call.json).as_json()
+
+    def _test(self, call: Call) -> Json:
+        """Which permissions the caller holds, on a service that may not be there yet."""
+        return self.access.held(call, self._resource(call))
+
+    def is_open(self, service: Service) -> bool:
+        """Whether a service asks no IAM who calls it."""
+        return _is_open(service.metadata)
+
+    # ------------------------------------------------------------------ as the API shows it
+
+    def urls(self, service: Service) -> list[str]:
+        """Where a service is reached: by its project's number, and by the older way."""
+        code = _CODES.get(service.region, "xx")
+        return [
+            f"https://{service.name}-{self.state.number}.{service.region}.run.app",
+            f"https://{service.name}-{_hash(self.state.number)}-{code}.a.run.app",
+        ]
+
+    def _described(self, service: Service) -> Json:
+        older = self.urls(service)[1]
+        shown = [
+            each | ({"url": older.replace("://", f"://{each['tag']}---")} if "tag" in each else {})
+            for each in service.serving
+        ]
+        status: Json = {
+            "observedGeneration": service.generation if service.metadata else 0,
+            "conditions": service.conditions,
+            "latestCreatedRevisionName": service.latest_created,
+            "traffic": shown,
+            "url": older,
+            "address": {"url": older},
+        }
+        if service.latest_ready:
+            status["latestReadyRevisionName"] = service.latest_ready
+        return {
+            "apiVersion": _API,
+            "kind": "Service",
+            "metadata": service.metadata,
+            "spec": service.spec,
+            "status": status,
+        }
+
+    def _revision_described(self, revision: Revision) -> Json:
+        image, digest = self.state.images[revision.image].uri, revision.image
+        labels = {
+            **revision.metadata.get("labels", {}),
+            "serving.knative.dev/service": revision.service,
+            "serving.knative.dev/configuration": revision.service,
+            "serving.knative.dev/configurationGeneration": str(revision.generation),
+            "cloud.googleapis.com/location": revision.region,
+        }
+        return {
+            "apiVersion": _API,
+            "kind": "Revision",
+            "metadata": {
+                "name": revision.name,
+                "namespace": self.state.number,
+                "creationTimestamp": revision.created,
+                "generation": 1,
+                "labels": labels,
+                "annotations": revision.metadata.get("annotations", {}),
+            },
+            "spec": revision.spec,
+            "status": {
+                "observedGeneration": 1,
+                "imageDigest": f"{image}@{digest}",
+                "conditions": [
+                    _condition("Ready", revision.message, revision.reason),
+                    _condition("ResourcesAvailable", revision.message, revision.reason),
+                ],
+            },
+        }
+
+
+def _region(call: Call) -> str:
+    """The region that a host is for; empty for the one of all."""
+    return call.host.removesuffix(Run.name).removesuffix("-")
+
+
+def _is_open(metadata: Json) -> bool:
+    """Whether an annotation, which gcloud writes with a capital, turns IAM off for callers."""
+    return str(metadata.get("annotations", {}).get(PUBLIC)).lower() == "true"
+
+
+def _template_name(template: Json) -> str:
+    return str(template.get("metadata", {}).get("name", ""))
+
+
+def _condition(kind: str, problem: str, reason: str) -> Json:
+    condition = {"type": kind, "status": "True", "lastTransitionTime": timestamp()}
+    return condition | (
+        {"status": "False", "message": problem, "reason": reason, "severity": ""} if problem else {}
+    )
+
+
+def _selector(text: str) -> dict[str, str]:
+    pairs = (each.partition("=") for each in text.split(",") if each)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _hash(number: str) -> str:
+    return f"{int(number) * 2_654_435_761 % 36**10:010x}"[:10]

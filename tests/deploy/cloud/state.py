@@ -1,0 +1,225 @@
+"""All that the stand-in remembers of one project. Plain data: a copy of it is a snapshot."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass
+class Policy:
+    """An IAM policy: who holds which roles on one resource, without any conditions."""
+
+    members: dict[str, set[str]] = field(default_factory=dict)
+    """Per role, its members: `user:…`, `serviceAccount:…`, `allUsers`."""
+    version: int = 0
+    """Grows with each change; the etag says it."""
+    lags: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Per role and member, how often the grant is still overlooked."""
+
+    @property
+    def etag(self) -> str:
+        return base64.b64encode(f"v{self.version:06d}".encode()).decode()
+
+    def as_json(self) -> Json:
+        bindings = [
+            {"role": role, "members": sorted(members)}
+            for role, members in sorted(self.members.items())
+        ]
+        return {"version": 1, "etag": self.etag, **({"bindings": bindings} if bindings else {})}
+
+
+@dataclass
+class Account:
+    """A service account."""
+
+    email: str
+    unique_id: str
+    body: Json
+    """What it was created with: its display name and description."""
+    unseen: int = 0
+    """How many more requests are refused before it is visible to the rest of Google."""
+
+
+@dataclass
+class Version:
+    """A version of a secret."""
+
+    number: int
+    payload: bytes = field(repr=False)
+    created: str
+    state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
+
+
+@dataclass
+class Secret:
+    name: str
+    body: Json
+    """What it was created with: replication, labels."""
+    created: str
+    versions: dict[int, Version] = field(default_factory=dict)
+
+    def find(self, version: str) -> Version | None:
+        """A version by its number or `latest`, which is the newest one in any state.
+
+        The newest, and not the newest that is enabled ("Access a secret version", Secret Manager).
+        """
+        if version == "latest":
+            return self.versions[max(self.versions)] if self.versions else None
+        return self.versions.get(int(version)) if version.isascii() and version.isdigit() else None
+
+
+@dataclass
+class Bucket:
+    """A bucket and its objects."""
+
+    name: str
+    body: Json
+    objects: dict[str, bytes] = field(default_factory=dict, repr=False)
+    generations: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Build:
+    """A run of Cloud Build: of a source deploy, or of `gcloud builds submit`."""
+
+    id: str
+    location: str
+    body: Json
+    """The build as the API shows it."""
+    source: bytes = field(repr=False)
+    """The archive that it was given: a zip of a source deploy, else a tarball."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A container image: here, the source that it was built from."""
+
+    uri: str
+    """Repository and name, without tag and digest."""
+    source: bytes = field(repr=False)
+    """The zip."""
+    target: str
+    """The name of the function in it."""
+
+
+@dataclass
+class Revision:
+    """A revision of a service. What it is never changes; how it fares does."""
+
+    name: str
+    region: str
+    service: str
+    generation: int
+    """The service's generation that made it."""
+    created: str
+    metadata: Json
+    """Labels and annotations of its template."""
+    spec: Json
+    """Its template's spec: one container, its account, its limits."""
+    image: str
+    """The digest of its image."""
+    ready: bool = False
+    reason: str = ""
+    message: str = ""
+    """Why it is not ready."""
+
+    @property
+    def container(self) -> Json:
+        container: Json = self.spec["containers"][0]
+        return container
+
+    @property
+    def account(self) -> str:
+        """The email of its runtime account."""
+        return str(self.spec.get("serviceAccountName", ""))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Its plain variables."""
+        entries = self.container.get("env", [])
+        return {each["name"]: each.get("value", "") for each in entries if "valueFrom" not in each}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Per variable the secret that it holds, as `secret:version`."""
+        references = {
+            each["name"]: each["valueFrom"]["secretKeyRef"]
+            for each in self.container.get("env", [])
+            if "valueFrom" in each
+        }
+        return {name: f"{each['name']}:{each['key']}" for name, each in references.items()}
+
+
+@dataclass
+class Service:
+    """A Cloud Run service."""
+
+    region: str
+    name: str
+    metadata: Json
+    """Labels, annotations, and what Cloud Run itself puts there."""
+    spec: Json
+    """The template of the next revision, and the traffic as it was asked for."""
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    """By name, the oldest first."""
+    latest_created: str = ""
+    latest_ready: str = ""
+    serving: list[Json] = field(default_factory=list)
+    """The traffic as it is: `revisionName`, `percent`, `tag`, `latestRevision`."""
+    conditions: list[Json] = field(default_factory=list)
+
+    @property
+    def generation(self) -> int:
+        return int(self.metadata["generation"])
+
+
+@dataclass
+class State:
+    """One project and all in it."""
+
+    project: str
+    number: str
+    enabled: set[str] = field(default_factory=set)
+    """The APIs that are enabled."""
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """By the full name of the resource, such as `projects/p/secrets/s`."""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    repositories: dict[str, Json] = field(default_factory=dict)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    builds: dict[str, Build] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
+    """By digest, `sha256:…`."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """The newest digest of each image's name."""
+    services: dict[tuple[str, str], Service] = field(default_factory=dict)
+    """By region and name."""
+    alert_policies: dict[str, Json] = field(default_factory=dict)
+    notification_channels: dict[str, Json] = field(default_factory=dict)
+    dashboards: dict[str, Json] = field(default_factory=dict)
+    log_metrics: dict[str, Json] = field(default_factory=dict)
+    count: int = 0
+    """How many things have been numbered."""
+
+    def next(self) -> int:
+        """A number that nothing here has."""
+        self.count += 1
+        return self.count
+
+    def revisions(self) -> set[str]:
+        """The names of all revisions."""
+        return {name for each in self.services.values() for name in each.revisions}
+
+    def policy(self, resource: str) -> Policy:
+        """The policy of a resource, an empty one where none was set."""
+        return self.policies.setdefault(resource, Policy())
+
+
+def timestamp() -> str:
+    """The present as the APIs write it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,93 @@
+"""What every API works on, and what an API is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from cloud.access import Access
+from cloud.call import Answer, Call, Route
+from cloud.errors import Refused
+from cloud.instances import Instances
+from cloud.rules import Rules
+from cloud.state import Json, State
+from local.issuer import Issuer
+
+
+class World:
+    """The state, the switches, and what runs."""
+
+    def __init__(self, state: State, instances: Instances, issuer: Issuer) -> None:
+        self.rules = Rules()
+        self.instances = instances
+        self.issuer = issuer
+        self.state = state
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.access = Access(state, self.rules)
+
+
+class Api:
+    """One of Google's APIs: its hosts and its routes.
+
+    Every handler runs under the one lock; it raises `Refused` for what Google would refuse and
+    `Unknown` for what the stand-in cannot tell.
+    """
+
+    name: ClassVar[str]
+    """As it is enabled, and as its host is called."""
+    always_on: ClassVar[bool] = False
+    """Whether it works in every project."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.routes: list[Route] = self.table()
+
+    def table(self) -> list[Route]:
+        """Its routes."""
+        raise NotImplementedError
+
+    @property
+    def state(self) -> State:
+        return self.world.state
+
+    @property
+    def access(self) -> Access:
+        return self.world.access
+
+    def serves(self, host: str) -> bool:
+        """Whether a host is this API's: its own or a regional one."""
+        return host == self.name or host.endswith(f"-{self.name}")
+
+    def require(self, call: Call, permission: str, resource: str = "") -> None:
+        """Raise Refused where the caller lacks a permission on a resource, or on the project."""
+        self.access.require(call.principal, permission, resource or self.project(call))
+
+    def project(self, call: Call) -> str:
+        """The full name of the project of a request, whose routes call it `project`.
+
+        Raises Refused for any other project, in the words for one that may exist.
+        """
+        asked = call.names.get("project", self.state.project)
+        if asked not in (self.state.project, self.state.number, "_", "-"):
+            message = f"Permission denied on resource project {asked}."
+            raise Refused("PERMISSION_DENIED", message)
+        return f"projects/{self.state.project}"
+
+    def answer(self, call: Call) -> Answer | Json | None:
+        """The answer to a request, None where it has no route."""
+        for route in self.routes:
+            names = route.match(call.method, call.path)
+            if names is not None:
+                return route.handler(_named(call, names))
+        return None
+
+
+def _named(call: Call, names: Mapping[str, str]) -> Call:
+    return Call(**{**vars(call), "names": names})

@@ -1,0 +1,65 @@
+"""One cloud and one set of stand-ins a worker; each test sets it back to what it starts from."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from cloud import NAMES, Cloud, Snapshot
+from project import Project, checkout
+from stack import Stack, stack
+
+from local import tls
+from local.tls import Certificate
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gcloud() -> None:
+    """Every test here runs gcloud, which is no package of PyPI: CI must have it."""
+    if shutil.which("gcloud") is None:
+        if os.environ.get("CI"):
+            pytest.fail("gcloud is not installed")
+        pytest.skip("gcloud is not installed: https://cloud.google.com/sdk/docs/install")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificate]:
+    """An authority that signs for Google's hosts too."""
+    made = tls.certificate(tmp_path_factory.mktemp("tls"), NAMES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(made.ca_file))
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _everything(certificate: Certificate) -> Iterator[tuple[Cloud, Stack, Snapshot]]:
+    with stack(certificate) as around, Cloud(certificate, issuer=around.issuer) as cloud:
+        yield cloud, around, cloud.snapshot()
+
+
+@pytest.fixture
+def project(_everything: tuple[Cloud, Stack, Snapshot]) -> Iterator[Project]:
+    """A new project of Google Cloud, and the checkout to deploy to it."""
+    cloud, around, new = _everything
+    cloud.restore(new)
+    with checkout(cloud, around) as project:
+        yield project
+    around.gemini.minted()
+    assert cloud.refused == [], "a host that is not Google's was asked for"
+
+
+@pytest.fixture(scope="session")
+def _set_up(_everything: tuple[Cloud, Stack, Snapshot]) -> Snapshot:
+    cloud, around, new = _everything
+    cloud.restore(new)
+    with checkout(cloud, around) as project:
+        done = project.setup()
+        assert done.status == 0, done.output
+        return cloud.snapshot()
+
+
+@pytest.fixture
+def deployed(_set_up: Snapshot, project: Project) -> Project:
+    """The same, set up and serving."""
+    project.cloud.restore(_set_up)
+    return project

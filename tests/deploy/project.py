@@ -1,0 +1,153 @@
+"""A checkout as its owner filled it in, and the cloud that its scripts deploy it to."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud import Cloud
+from cloud.cloud import OWNER
+from cloud.state import Revision
+from stack import API_KEY, ORIGIN, Stack
+
+from livetoken import lock, policy
+from livetoken.compiler import compile_policy
+from local.function import ROOT
+
+SERVICE = "livetoken"
+NEW_KEY = "new-key-0123456789abcdefghijklmnopqrstuvw"
+POLICY = """
+api_version = "v1alpha"
+[profiles.default]
+model = "gemini-3.8-live"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+system_instruction = "You are a patient tutor."
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended."""
+
+    status: int
+    output: str
+    """What it printed, errors included."""
+
+    @property
+    def last(self) -> str:
+        """The last line that it printed."""
+        return self.output.rstrip().rpartition("\n")[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """The checkout, and what it meets."""
+
+    cloud: Cloud
+    stack: Stack
+    root: Path
+
+    def run(
+        self,
+        *command: str,
+        typed: str = "",
+        principal: str = OWNER,
+        variables: Mapping[str, str] | None = None,
+        seconds: float = 120,
+    ) -> Ran:
+        """Run a command in the checkout.
+
+        Args:
+            command: what is run, by its path in the checkout.
+            typed: its standard input.
+            principal: the account that gcloud acts as.
+            variables: what it finds in its environment beyond what it needs.
+        """
+        environment = self.cloud.environment(self.root.parent / "home", principal)
+        tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**environment, "PATH": f"{tools}:{environment['PATH']}", **(variables or {})},
+            input=typed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+        )
+        return Ran(done.returncode, done.stdout)
+
+    def setup(self, typed: str = f"{API_KEY}\nbob-password-0123\n") -> Ran:
+        """Set up as the owner, who types the key and the test person's password."""
+        return self.run("deploy/setup.sh", typed=typed)
+
+    def deploy(self, *arguments: str, typed: str = "", principal: str | None = None) -> Ran:
+        """Release as the releaser, or as somebody else."""
+        principal = principal or self.cloud.account("livetoken-release")
+        return self.run("deploy/deploy.sh", *arguments, typed=typed, principal=principal)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change a file of the checkout, at its one place."""
+        text = (self.root / file).read_text()
+        assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+        (self.root / file).write_text(text.replace(old, new))
+
+    def write_policy(self, text: str) -> None:
+        """Write a policy and its lock."""
+        source = text.encode()
+        (self.root / "policy.toml").write_bytes(source)
+        compiled = compile_policy(policy.read(source))
+        lock.path_for(self.root / "policy.toml").write_text(lock.write(source, compiled))
+
+    @property
+    def serving(self) -> Revision:
+        """The one revision that all callers meet."""
+        (name,) = self.cloud.traffic(SERVICE)
+        assert self.cloud.traffic(SERVICE) == {name: 100}
+        return self.cloud.revision(SERVICE, name)
+
+    @property
+    def written(self) -> list[str]:
+        """Every request that changed something, as `METHOD host/path`."""
+        return [
+            f"{each.method} {each.host}{each.path}"
+            for each in self.cloud.requests
+            if each.method != "GET" and not each.path.endswith(":getIamPolicy")
+        ]
+
+
+@contextmanager
+def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
+    """A copy of this checkout, filled in for the stand-ins, with a policy that is quickly tried."""
+    with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
+        project = Project(cloud, stack, Path(folder, "livetoken"))
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+        for name in filter(None, os.fsdecode(files).split("\0")):
+            if (ROOT / name).exists():
+                (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, project.root / name)
+        (project.root / ".venv").symlink_to(ROOT / ".venv")
+        project.edit("deploy/names.sh", 'PROJECT=""', f'PROJECT="{cloud.state.project}"')
+        project.edit(
+            "deploy/names.sh", 'SMOKE_EMAIL=""', f'SMOKE_EMAIL="{cloud.rules.person.email}"'
+        )
+        project.edit(
+            "deploy/names.sh", 'WEB_API_KEY=""', f'WEB_API_KEY="{cloud.rules.web_api_key}"'
+        )
+        stands_in = {
+            "FIREBASE_PROJECT_ID": stack.issuer.firebase_project,
+            "ALLOWED_ORIGINS": ORIGIN,
+            "GOOGLE_GEMINI_BASE_URL": stack.gemini_url,
+            "FIREBASE_KEYS_URL": f"{stack.issuer_url}/keys/firebase",
+        }
+        written = "".join(f'{name}: "{value}"\n' for name, value in stands_in.items())
+        (project.root / "deploy/env.yaml").write_text(written)
+        project.write_policy(POLICY)
+        yield project

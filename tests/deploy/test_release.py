@@ -1,0 +1,228 @@
+"""`deploy/deploy.sh`: callers move to what was tried, or to what is named, and to nothing else."""
+
+import json
+
+import pytest
+from cloud import Fault
+from project import NEW_KEY, SERVICE, Project
+from stack import API_KEY
+
+from local.function import ROOT
+
+
+def test_a_release_serves_everybody_and_leaves_no_canary(deployed: Project) -> None:
+    before = deployed.serving.name
+    deployed.write_policy((deployed.root / "policy.toml").read_text().replace("patient", "kind"))
+    done = deployed.deploy()
+    assert done.status == 0, done.output
+    assert done.last == f"To go back: deploy/deploy.sh rollback {before}"
+    assert deployed.serving.name != before
+    assert deployed.cloud.tags(SERVICE) == {}
+    answer = deployed.cloud.ask(
+        deployed.cloud.url(SERVICE),
+        headers={"Authorization": f"Bearer {deployed.stack.issuer.id_token('ada')}"},
+    )
+    assert answer.status == 200
+    mint = deployed.stack.gemini.minted()[-1]
+    assert "kind tutor" in json.dumps(mint.body)
+
+
+def test_no_caller_meets_a_canary_before_it_passed(deployed: Project) -> None:
+    before = deployed.serving.name
+    deployed.deploy()
+    deploys = [each for each in deployed.cloud.requests if each.method == "PUT"]
+    first, *_ = (json.loads(each.body)["spec"]["traffic"] for each in deploys)
+    assert {each["revisionName"]: each["percent"] for each in first if each.get("percent")} == {
+        before: 100
+    }
+
+
+def test_the_upload_holds_what_serves_and_nothing_else(deployed: Project) -> None:
+    (deployed.root / "livetoken/__pycache__").mkdir(exist_ok=True)
+    (deployed.root / "livetoken/__pycache__/x.pyc").write_text("")
+    (deployed.root / ".env").write_text("GEMINI_API_KEY=secret")
+    assert deployed.deploy().status == 0
+    modules = {f"livetoken/{file.name}" for file in (ROOT / "livetoken").glob("*.py")}
+    assert set(deployed.cloud.files(deployed.serving)) == modules | {
+        "main.py",
+        "policy.toml",
+        "policy.lock.json",
+        "requirements.txt",
+    }
+
+
+def test_a_revision_is_cut_as_measured(deployed: Project) -> None:
+    deployed.deploy()
+    revision = deployed.serving
+    annotations = revision.metadata["annotations"]
+    assert revision.spec["containerConcurrency"] == 250
+    assert revision.spec["timeoutSeconds"] == 30
+    assert revision.container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
+    assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert annotations["autoscaling.knative.dev/maxScale"] == "1"
+    assert annotations.get("autoscaling.knative.dev/minScale", "0") == "0"
+    assert revision.account == deployed.cloud.account("livetoken")
+    build = list(deployed.cloud.state.builds.values())[-1]
+    assert deployed.cloud.account("livetoken-build") in json.dumps(build.body)
+    assert "python313" in json.dumps(build.body)
+
+
+def test_variables_are_replaced_and_none_sticks(deployed: Project) -> None:
+    with (deployed.root / "deploy/env.yaml").open("a") as variables:
+        variables.write('GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n')
+    assert deployed.deploy().status == 0
+    assert "GOOGLE_CLIENT_IDS" in deployed.serving.variables
+    deployed.edit("deploy/env.yaml", 'GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n', "")
+    assert deployed.deploy().status == 0
+    assert "GOOGLE_CLIENT_IDS" not in deployed.serving.variables
+    assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
+
+
+def test_a_canary_that_fails_its_smoke_test_is_taken_away(deployed: Project) -> None:
+    before = deployed.serving.name
+    text = (deployed.root / "policy.toml").read_text()
+    deployed.write_policy(text.replace("gemini-3.8-live", "gemini-3.8-life"))
+    done = deployed.deploy()
+    assert done.status == 1
+    assert f"Callers are still on {before}" in done.output
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
+
+
+@pytest.mark.parametrize("fails", ["build", "start", "key"])
+def test_a_deploy_that_fails_changes_nothing(deployed: Project, fails: str) -> None:
+    before = deployed.serving.name
+    if fails == "build":
+        deployed.cloud.rules.build_fails = "requirements.txt is broken"
+    elif fails == "start":
+        (deployed.root / "main.py").write_text("raise SystemExit(1)\n")
+    else:
+        members = deployed.cloud.state.policies["projects/demo-livetoken/secrets/livetoken-key"]
+        members.members.pop("roles/secretmanager.secretAccessor")
+    done = deployed.deploy()
+    assert done.status == 1
+    assert "The deploy failed; see above." in done.output
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
+
+
+def test_a_release_after_a_rollback_serves_everybody(deployed: Project) -> None:
+    first = deployed.serving.name
+    assert deployed.deploy().status == 0
+    second = deployed.serving.name
+    back = deployed.deploy("rollback", first)
+    assert back.status == 0, back.output
+    assert deployed.serving.name == first
+    assert deployed.deploy().status == 0
+    assert deployed.serving.name not in (first, second)
+
+
+def test_a_rollback_without_a_name_lists_what_there_is(deployed: Project) -> None:
+    before = deployed.serving.name
+    done = deployed.deploy("rollback")
+    assert done.status == 1
+    assert before in done.output
+    assert "deploy/deploy.sh rollback REVISION" in done.last
+
+
+def test_a_rollback_to_nothing_moves_nobody(deployed: Project) -> None:
+    before = deployed.serving.name
+    done = deployed.deploy("rollback", "livetoken-00009-abc")
+    assert done.status == 1
+    assert "could not be moved" in done.last
+    assert deployed.serving.name == before
+
+
+def test_a_canary_has_its_share_until_it_is_promoted(deployed: Project) -> None:
+    before = deployed.serving.name
+    assert deployed.deploy("canary", "10").status == 0
+    (canary,) = deployed.cloud.tags(SERVICE).values()
+    assert deployed.cloud.traffic(SERVICE) == {before: 90, canary: 10}
+    assert deployed.deploy("promote").status == 0
+    assert deployed.serving.name == canary
+    assert deployed.cloud.tags(SERVICE) == {}
+
+
+def test_a_canary_is_taken_away_by_a_rollback(deployed: Project) -> None:
+    before = deployed.serving.name
+    assert deployed.deploy("canary", "50").status == 0
+    assert deployed.deploy("rollback").status == 0
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
+
+
+def test_a_canary_alone_has_no_callers_and_an_older_one_is_kept_when_a_release_fails(
+    deployed: Project,
+) -> None:
+    before = deployed.serving.name
+    assert deployed.deploy("canary").status == 0
+    canary = deployed.cloud.tags(SERVICE)
+    assert deployed.serving.name == before
+    deployed.cloud.rules.build_fails = "requirements.txt is broken"
+    assert deployed.deploy().status == 1
+    assert deployed.cloud.tags(SERVICE) == canary
+
+
+def test_there_is_nothing_to_promote(deployed: Project) -> None:
+    assert "no canary to promote" in deployed.deploy("promote").last
+
+
+def test_a_rotation_serves_with_the_new_key_and_rolls_back_to_the_old(deployed: Project) -> None:
+    first = deployed.serving
+    owner = "owner@example.com"
+    deployed.stack.gemini.behaviour.api_key = NEW_KEY
+    try:
+        done = deployed.deploy("rotate", typed=f"{NEW_KEY}\n", principal=owner)
+        assert done.status == 0, done.output
+    finally:
+        deployed.stack.gemini.behaviour.api_key = API_KEY
+    assert NEW_KEY not in done.output
+    assert deployed.cloud.leaks(NEW_KEY.encode()) == []
+    assert "versions disable 1 --secret=livetoken-key" in done.last
+    assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:2"}
+    assert deployed.deploy("rollback", first.name).status == 0
+    assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
+    assert deployed.deploy("smoke").status == 0
+
+
+def test_a_rotation_to_a_bad_key_moves_nobody(deployed: Project) -> None:
+    before = deployed.serving.name
+    done = deployed.deploy("rotate", typed="not-the-key\n", principal="owner@example.com")
+    assert done.status == 1
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
+
+
+def test_the_releaser_changes_no_key(deployed: Project) -> None:
+    done = deployed.deploy("rotate", typed=f"{NEW_KEY}\n")
+    assert done.status == 1
+    assert "secretVersionAdder" in done.last
+    assert len(deployed.cloud.state.secrets["livetoken-key"].versions) == 1
+
+
+def test_before_the_setup_it_says_what_to_run(project: Project) -> None:
+    done = project.deploy(principal="owner@example.com")
+    assert done.status == 1
+    assert "deploy/setup.sh" in done.output
+    assert project.cloud.state.services == {}
+
+
+def test_traffic_that_cannot_be_moved_is_said(deployed: Project) -> None:
+    before = deployed.serving.name
+    deployed.cloud.rules.faults.append(
+        Fault("PUT", "run.googleapis.com/apis/.*/services/livetoken$", 403, skip=1)
+    )
+    done = deployed.deploy()
+    assert done.status == 1
+    assert "could not be moved" in done.output
+    assert deployed.serving.name == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("canary", "101"), ("canary", "x"), ("relase",), ("promote", "1")]
+)
+def test_a_misspelt_argument_prints_how_it_is_used(project: Project, arguments: tuple[str]) -> None:
+    done = project.deploy(*arguments)
+    assert done.status == 2
+    assert "deploy/deploy.sh canary [PERCENT]" in done.output
+    assert project.cloud.requests == []
