@@ -33,7 +33,7 @@ test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and 
 	MYPYPATH=tests $(BIN)/mypy tests/deploy
 	$(BIN)/shellcheck deploy/*.sh deploy/install-tools tests/install-redis .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
-	$(BIN)/pytest -q -n 4 --dist worksteal tests/deploy
+	$(BIN)/pytest -q -n 3 --dist worksteal tests/deploy
 
 check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
 	@$(BIN)/python -m livetoken check

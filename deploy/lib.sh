@@ -63,7 +63,7 @@ preflight() {
 
 # add_version SECRET WHAT: ask for a secret, or read it from a pipe, and add it as a new version
 add_version() {
-  local secret=$1 what=$2 value=""
+  local secret=$1 what=$2 value="" LC_ALL=C # where only ASCII is [:graph:]
   if [ -t 0 ]; then
     read -rsp "$what (not shown): " value || true
     printf '\n'
@@ -110,7 +110,7 @@ read_traffic() {
   serving="" url="" canary="" canary_url=""
   rows=$(ask run services list --region="$REGION" --filter="metadata.name=$SERVICE" \
     --flatten='status.traffic[]' --format='csv[no-heading](status.url,status.traffic.revisionName,status.traffic.percent,status.traffic.tag,status.traffic.url)') ||
-    fail "The service $SERVICE cannot be read; see above."
+    fail "The service $SERVICE cannot be read; see above. Has deploy/setup.sh been run?"
   while IFS=, read -r address revision percent tag tagged; do
     [ -n "$revision" ] || continue
     url=$address

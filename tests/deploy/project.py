@@ -2,17 +2,20 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cloud import Cloud
+from cloud.access import member
 from cloud.cloud import OWNER
-from cloud.state import Revision
+from cloud.state import Account, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
 
 from livetoken import lock, policy
@@ -20,6 +23,10 @@ from livetoken.compiler import compile_policy
 from local.function import ROOT
 
 SERVICE = "livetoken"
+KEY_SECRET = "livetoken-key"
+PASSWORD_SECRET = "livetoken-smoke-password"
+PASSWORD = "bob-password-0123"
+APIS = (*("run", "cloudbuild", "artifactregistry", "secretmanager", "iam", "cloudresourcemanager"),)
 NEW_KEY = "new-key-0123456789abcdefghijklmnopqrstuvw"
 POLICY = """
 api_version = "v1alpha"
@@ -29,6 +36,21 @@ model = "gemini-3.8-live"
 response_modalities = ["AUDIO"]
 system_instruction = "You are a patient tutor."
 """
+
+ACCOUNTS = {
+    "livetoken": {("secrets/livetoken-key", "secretmanager.secretAccessor")},
+    "livetoken-build": {("", "run.builder")},
+    "livetoken-release": {
+        ("", "run.sourceDeveloper"),
+        ("", "serviceusage.serviceUsageConsumer"),
+        ("", "logging.logWriter"),
+        ("secrets/livetoken-key", "secretmanager.viewer"),
+        ("secrets/livetoken-smoke-password", "secretmanager.secretAccessor"),
+        ("serviceAccounts/{livetoken}", "iam.serviceAccountUser"),
+        ("serviceAccounts/{livetoken-build}", "iam.serviceAccountUser"),
+    },
+}
+"""What `setup.sh` makes: each account, and all that it may do anywhere."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +91,10 @@ class Project:
             principal: the account that gcloud acts as.
             variables: what it finds in its environment beyond what it needs.
         """
-        environment = self.cloud.environment(self.root.parent / "home", principal)
-        tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**environment, "PATH": f"{tools}:{environment['PATH']}", **(variables or {})},
+            env={**self._environment(principal), **(variables or {})},
             input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,7 +103,32 @@ class Project:
         )
         return Ran(done.returncode, done.stdout)
 
-    def setup(self, typed: str = f"{API_KEY}\nbob-password-0123\n") -> Ran:
+    def interrupt(self, *command: str, after: str, seconds: float = 60) -> Ran:
+        """Run a command as the releaser, and press Ctrl-C after a request to such a path."""
+        with subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self._environment(self.cloud.account("livetoken-release")),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            end = time.monotonic() + seconds
+            while not any(each.path.endswith(after) for each in self.cloud.requests):
+                assert process.poll() is None and time.monotonic() < end, f"never asked for {after}"
+                time.sleep(0.02)
+            os.killpg(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=seconds)
+        return Ran(process.returncode, output)
+
+    def _environment(self, principal: str) -> dict[str, str]:
+        environment = self.cloud.environment(self.root.parent / "home", principal)
+        tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
+        return {**environment, "PATH": f"{tools}:{environment['PATH']}"}
+
+    def setup(self, typed: str = f"{API_KEY}\n{PASSWORD}\n") -> Ran:
         """Set up as the owner, who types the key and the test person's password."""
         return self.run("deploy/setup.sh", typed=typed)
 
@@ -91,6 +136,31 @@ class Project:
         """Release as the releaser, or as somebody else."""
         principal = principal or self.cloud.account("livetoken-release")
         return self.run("deploy/deploy.sh", *arguments, typed=typed, principal=principal)
+
+    def grants(self, name: str) -> set[tuple[str, str]]:
+        """All that an account was given, as in `ACCOUNTS`."""
+        project = f"projects/{self.cloud.state.project}"
+        short = {self.cloud.account(each): f"{{{each}}}" for each in ACCOUNTS}
+        found = set()
+        for resource, role in self.cloud.grants_of(self.cloud.account(name)):
+            place, slash, last = resource.removeprefix(project).strip("/").rpartition("/")
+            found.add((f"{place}{slash}{short.get(last, last)}", role.removeprefix("roles/")))
+        return found
+
+    def put_in_place(self) -> None:
+        """Put there what `setup.sh` makes before it deploys; its own test says that it is so."""
+        state = self.cloud.state
+        state.enabled |= {f"{name}.googleapis.com" for name in APIS}
+        for name, payload in ((KEY_SECRET, API_KEY), (PASSWORD_SECRET, PASSWORD)):
+            version = Version(1, payload.encode(), timestamp())
+            state.secrets[name] = Secret(name, {}, timestamp(), {1: version})
+        emails = {name: self.cloud.account(name) for name in ACCOUNTS}
+        for name, grants in ACCOUNTS.items():
+            state.accounts[emails[name]] = Account(emails[name], name, {})
+            for place, role in grants:
+                resource = f"projects/{state.project}/{place.format_map(emails)}".rstrip("/")
+                members = state.policy(resource).members.setdefault(f"roles/{role}", set())
+                members.add(member(emails[name]))
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change a file of the checkout, at its one place."""

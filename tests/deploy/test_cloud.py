@@ -179,42 +179,6 @@ def _settle(cloud: Cloud) -> None:
 # ------------------------------------------------------------------ set up and deployed
 
 
-def test_gcloud_sets_a_project_up_and_deploys_a_function_that_mints(new: Stage) -> None:
-    cloud, gcloud = new.cloud, new.gcloud
-    runtime, builder = cloud.account("livetoken"), cloud.account("livetoken-build")
-    gcloud("services", "enable", *(f"{name}.googleapis.com" for name in APIS))
-    gcloud("iam", "service-accounts", "create", "livetoken")
-    new.call("POST", ACCOUNTS.replace("/-/", "/demo-livetoken/"), {"accountId": "livetoken-build"})
-    gcloud("secrets", "create", "gemini-api-key", "--replication-policy=automatic")
-    gcloud("secrets", "versions", "add", "gemini-api-key", "--data-file=-", stdin=KEY)
-    accessor = "--role=roles/secretmanager.secretAccessor"
-    member = f"--member=serviceAccount:{runtime}"
-    gcloud("secrets", "add-iam-policy-binding", "gemini-api-key", member, accessor)
-    member = f"--member=serviceAccount:{builder}"
-    grant = ("projects", "add-iam-policy-binding", "demo-livetoken")
-    gcloud(*grant, member, "--role=roles/run.builder")
-    url = "https://livetoken-123456789012.us-central1.run.app"
-    assert url in gcloud(*new.deploy).err
-
-    minted = len(new.gemini.minted())
-    bearer = f"Authorization: Bearer {new.issuer.id_token('ada')}"
-    answer = json.loads(new.terminal.run("curl", "-sS", "-XPOST", "-H", bearer, url).out)
-    assert answer["name"].startswith("auth_tokens/")
-    assert len(new.gemini.minted()) == minted + 1
-
-    revision = cloud.revision("livetoken")
-    assert cloud.url("livetoken") == url
-    assert cloud.traffic("livetoken") == {revision.name: 100}
-    assert revision.account == runtime
-    assert revision.secrets == {"GEMINI_API_KEY": "gemini-api-key:1"}
-    assert revision.spec["containerConcurrency"] == 80
-    assert {name.partition("/")[0] for name in cloud.files(revision)} == {*UPLOADED}
-    secret = "projects/demo-livetoken/secrets/gemini-api-key"
-    assert cloud.grants_of(runtime) == {(secret, "roles/secretmanager.secretAccessor")}
-    assert cloud.leaks(KEY.encode()) == []
-    assert cloud.refused == []
-
-
 def test_python_asks_through_the_proxy(served: Stage) -> None:
     script = (
         "import sys, urllib.request as r, urllib.error as e\n"
@@ -233,32 +197,6 @@ def test_another_host_is_led_nowhere(new: Stage) -> None:
 
 
 # ------------------------------------------------------------------ traffic
-
-
-def test_a_canary_is_tagged_promoted_and_rolled_back(served: Stage) -> None:
-    cloud, gcloud = served.cloud, served.gcloud
-    update = ("run", "services", "update-traffic", "livetoken", REGION)
-    first = cloud.revision("livetoken").name
-    gcloud(*served.deploy, "--no-traffic", "--tag=canary")
-    second = cloud.revision("livetoken").name
-    assert second != first
-    assert cloud.traffic("livetoken") == {first: 100}
-    assert cloud.tags("livetoken") == {"canary": second}
-    assert served.ask(tag="canary") == 200
-
-    gcloud(*update, "--to-latest", "--remove-tags=canary")
-    assert (cloud.traffic("livetoken"), cloud.tags("livetoken")) == ({second: 100}, {})
-    gcloud(*update, f"--to-revisions={first}=100")
-    assert cloud.traffic("livetoken") == {first: 100}
-    assert served.ask() == 200
-
-    gcloud(*served.deploy)
-    third = cloud.revision("livetoken").name
-    assert cloud.traffic("livetoken") == {first: 100}
-    refused = gcloud("run", "revisions", "delete", first, REGION, code=1).err
-    assert "actively serving" in refused
-    assert served.call("DELETE", f"{RUN}/revisions/{third}")[0] == 400
-    assert served.call("DELETE", f"{RUN}/revisions/{second}")[0] == 200
 
 
 def test_a_new_service_must_serve(settled: Stage) -> None:

@@ -40,7 +40,7 @@ FILES: dict[Path, Any] = {
     **dict.fromkeys(ALERTS, AlertPolicy),
     DASHBOARD: Dashboard,
 }
-PAGE = (ROOT / "docs" / "monitoring-draft.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 (SERVICE,) = re.findall(r'^SERVICE="(.*?)"', (ROOT / "deploy" / "names.sh").read_text(), re.M)
 OF_THE_SERVICE = f'resource.type="cloud_run_revision"\nresource.labels.service_name="{SERVICE}"\n'
@@ -693,6 +693,7 @@ def test_a_start_that_fails_and_what_cloud_run_answers_raise_an_alert(entries: l
 def test_the_page_says_every_field_of_the_log(entries: list[Entry]) -> None:
     written = {name for entry in decisions(entries) for name in entry["jsonPayload"]}
     assert any("trace" in entry for entry in entries)
-    rows = re.findall(r"^\| (`.*?) \| ", PAGE, re.M)
+    table = PAGE.partition("## The log\n")[2].partition("###")[0]
+    rows = re.findall(r"^\| (`.*?) \| ", table, re.M)
     said = [name for row in rows for name in re.findall(r"`(.*?)`", row)]
     assert sorted(said) == sorted({*written, "severity", "logging.googleapis.com/trace"})

@@ -13,69 +13,56 @@ from local.function import ROOT
 def test_a_release_serves_everybody_and_leaves_no_canary(deployed: Project) -> None:
     before = deployed.serving.name
     deployed.write_policy((deployed.root / "policy.toml").read_text().replace("patient", "kind"))
+    cache = deployed.root / "livetoken/__pycache__"
+    cache.mkdir()
+    (cache / "x.pyc").write_text("")
+    (deployed.root / ".env").write_text("GEMINI_API_KEY=secret")
     done = deployed.deploy()
     assert done.status == 0, done.output
     assert done.last == f"To go back: deploy/deploy.sh rollback {before}"
     assert deployed.serving.name != before
     assert deployed.cloud.tags(SERVICE) == {}
-    answer = deployed.cloud.ask(
-        deployed.cloud.url(SERVICE),
-        headers={"Authorization": f"Bearer {deployed.stack.issuer.id_token('ada')}"},
-    )
-    assert answer.status == 200
-    mint = deployed.stack.gemini.minted()[-1]
-    assert "kind tutor" in json.dumps(mint.body)
+    signed_in = {"Authorization": f"Bearer {deployed.stack.issuer.id_token('ada')}"}
+    assert deployed.cloud.ask(deployed.cloud.url(SERVICE), headers=signed_in).status == 200
+    assert "kind tutor" in json.dumps(deployed.stack.gemini.minted()[-1].body)
+    _no_caller_met_it_before_it_passed(deployed, before)
+    _the_upload_holds_what_serves_and_nothing_else(deployed)
+    _the_revision_is_cut_as_measured(deployed)
 
 
-def test_no_caller_meets_a_canary_before_it_passed(deployed: Project) -> None:
-    before = deployed.serving.name
-    deployed.deploy()
-    deploys = [each for each in deployed.cloud.requests if each.method == "PUT"]
-    first, *_ = (json.loads(each.body)["spec"]["traffic"] for each in deploys)
-    assert {each["revisionName"]: each["percent"] for each in first if each.get("percent")} == {
-        before: 100
-    }
+def _no_caller_met_it_before_it_passed(deployed: Project, before: str) -> None:
+    deploys = [json.loads(each.body) for each in deployed.cloud.requests if each.method == "PUT"]
+    shares = [
+        {each["revisionName"]: each["percent"] for each in traffic if each.get("percent")}
+        for traffic in (each["spec"]["traffic"] for each in deploys)
+    ]
+    assert shares == [{before: 100}, {deployed.serving.name: 100}]
 
 
-def test_the_upload_holds_what_serves_and_nothing_else(deployed: Project) -> None:
-    (deployed.root / "livetoken/__pycache__").mkdir(exist_ok=True)
-    (deployed.root / "livetoken/__pycache__/x.pyc").write_text("")
-    (deployed.root / ".env").write_text("GEMINI_API_KEY=secret")
-    assert deployed.deploy().status == 0
+def _the_upload_holds_what_serves_and_nothing_else(deployed: Project) -> None:
     modules = {f"livetoken/{file.name}" for file in (ROOT / "livetoken").glob("*.py")}
-    assert set(deployed.cloud.files(deployed.serving)) == modules | {
-        "main.py",
-        "policy.toml",
-        "policy.lock.json",
-        "requirements.txt",
-    }
+    files = {"main.py", "policy.toml", "policy.lock.json", "requirements.txt"}
+    assert set(deployed.cloud.files(deployed.serving)) == modules | files
 
 
-def test_a_revision_is_cut_as_measured(deployed: Project) -> None:
-    deployed.deploy()
+def _the_revision_is_cut_as_measured(deployed: Project) -> None:
     revision = deployed.serving
     annotations = revision.metadata["annotations"]
     assert revision.spec["containerConcurrency"] == 250
     assert revision.spec["timeoutSeconds"] == 30
     assert revision.container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
-    assert annotations["run.googleapis.com/startup-cpu-boost"] == "true"
+    assert annotations["run.googleapis.com/startup-cpu-boost"].lower() == "true"
     assert annotations["autoscaling.knative.dev/maxScale"] == "1"
     assert annotations.get("autoscaling.knative.dev/minScale", "0") == "0"
     assert revision.account == deployed.cloud.account("livetoken")
-    build = list(deployed.cloud.state.builds.values())[-1]
-    assert deployed.cloud.account("livetoken-build") in json.dumps(build.body)
-    assert "python313" in json.dumps(build.body)
-
-
-def test_variables_are_replaced_and_none_sticks(deployed: Project) -> None:
-    with (deployed.root / "deploy/env.yaml").open("a") as variables:
-        variables.write('GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n')
-    assert deployed.deploy().status == 0
-    assert "GOOGLE_CLIENT_IDS" in deployed.serving.variables
-    deployed.edit("deploy/env.yaml", 'GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n', "")
-    assert deployed.deploy().status == 0
-    assert "GOOGLE_CLIENT_IDS" not in deployed.serving.variables
-    assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
+    assert revision.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
+    (build,) = (
+        json.loads(each.body)
+        for each in deployed.cloud.requests
+        if each.path.endswith("builds:submit")
+    )
+    assert deployed.cloud.account("livetoken-build") in build["serviceAccount"]
+    assert "python313" in json.dumps(build)
 
 
 def test_a_canary_that_fails_its_smoke_test_is_taken_away(deployed: Project) -> None:
@@ -106,15 +93,23 @@ def test_a_deploy_that_fails_changes_nothing(deployed: Project, fails: str) -> N
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_a_release_after_a_rollback_serves_everybody(deployed: Project) -> None:
+def test_a_release_after_a_rollback_serves_everybody_and_no_variable_sticks(
+    deployed: Project,
+) -> None:
     first = deployed.serving.name
+    client_ids = 'GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n'
+    with (deployed.root / "deploy/env.yaml").open("a") as variables:
+        variables.write(client_ids)
     assert deployed.deploy().status == 0
-    second = deployed.serving.name
+    second = deployed.serving
+    assert "GOOGLE_CLIENT_IDS" in second.variables
     back = deployed.deploy("rollback", first)
     assert back.status == 0, back.output
     assert deployed.serving.name == first
+    deployed.edit("deploy/env.yaml", client_ids, "")
     assert deployed.deploy().status == 0
-    assert deployed.serving.name not in (first, second)
+    assert deployed.serving.name not in (first, second.name)
+    assert "GOOGLE_CLIENT_IDS" not in deployed.serving.variables
 
 
 def test_a_rollback_without_a_name_lists_what_there_is(deployed: Project) -> None:
@@ -143,15 +138,7 @@ def test_a_canary_has_its_share_until_it_is_promoted(deployed: Project) -> None:
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_a_canary_is_taken_away_by_a_rollback(deployed: Project) -> None:
-    before = deployed.serving.name
-    assert deployed.deploy("canary", "50").status == 0
-    assert deployed.deploy("rollback").status == 0
-    assert deployed.serving.name == before
-    assert deployed.cloud.tags(SERVICE) == {}
-
-
-def test_a_canary_alone_has_no_callers_and_an_older_one_is_kept_when_a_release_fails(
+def test_a_canary_alone_has_no_callers_outlives_a_failed_release_and_is_taken_away(
     deployed: Project,
 ) -> None:
     before = deployed.serving.name
@@ -161,6 +148,9 @@ def test_a_canary_alone_has_no_callers_and_an_older_one_is_kept_when_a_release_f
     deployed.cloud.rules.build_fails = "requirements.txt is broken"
     assert deployed.deploy().status == 1
     assert deployed.cloud.tags(SERVICE) == canary
+    assert deployed.deploy("rollback").status == 0
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
 
 
 def test_there_is_nothing_to_promote(deployed: Project) -> None:
@@ -189,8 +179,18 @@ def test_a_rotation_to_a_bad_key_moves_nobody(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.deploy("rotate", typed="not-the-key\n", principal="owner@example.com")
     assert done.status == 1
+    assert "GEMINI_REFUSED" in done.output
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {}
+
+
+def test_without_a_test_person_refusals_alone_are_checked(deployed: Project) -> None:
+    deployed.edit("deploy/names.sh", 'SMOKE_EMAIL="bob@example.com"', 'SMOKE_EMAIL=""')
+    done = deployed.deploy("smoke")
+    assert done.status == 0, done.output
+    assert "401 NO_CREDENTIAL" in done.output
+    assert "Left out" in done.output
+    assert deployed.stack.gemini.mints == []
 
 
 def test_the_releaser_changes_no_key(deployed: Project) -> None:
@@ -209,13 +209,21 @@ def test_before_the_setup_it_says_what_to_run(project: Project) -> None:
 
 def test_traffic_that_cannot_be_moved_is_said(deployed: Project) -> None:
     before = deployed.serving.name
-    deployed.cloud.rules.faults.append(
-        Fault("PUT", "run.googleapis.com/apis/.*/services/livetoken$", 403, skip=1)
-    )
-    done = deployed.deploy()
+    place = "run.googleapis.com/apis/.*/services/livetoken$"
+    deployed.cloud.rules.faults.append(Fault("PUT", place, 403))
+    done = deployed.deploy("rollback", before)
     assert done.status == 1
-    assert "could not be moved" in done.output
+    assert "could not be moved" in done.last
     assert deployed.serving.name == before
+
+
+def test_a_release_that_is_interrupted_leaves_no_canary(deployed: Project) -> None:
+    before = deployed.serving.name
+    done = deployed.interrupt("deploy/deploy.sh", after="accounts:signInWithPassword")
+    assert done.status != 0
+    assert "Interrupted. Run it again" in done.output
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {}
 
 
 @pytest.mark.parametrize(
