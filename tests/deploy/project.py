@@ -1,13 +1,14 @@
 """A checkout as its owner filled it in, and the cloud that its scripts deploy it to."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,3 +222,15 @@ def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
         (project.root / "deploy/env.yaml").write_text(written)
         project.write_policy(POLICY)
         yield project
+
+
+def readme(after: str) -> list[str]:
+    """The lines of the README's first block after some words, what is elided included."""
+    text = (ROOT / "README.md").read_text()
+    return text[text.index(after) :].split("```")[1].strip().splitlines()
+
+
+def masked(lines: Iterable[str]) -> list[str]:
+    """Lines without what differs from run to run, empty and elided ones left out."""
+    forms = (r"livetoken-\d{5}-\w+", r"https://\S+\.run\.app", r"\d+ files", r"secrets .*")
+    return [re.sub("|".join(forms), "…", line) for line in lines if line not in ("", "…")]

@@ -2,7 +2,7 @@
 
 import pytest
 from cloud import Fault
-from project import ACCOUNTS, APIS, KEY_SECRET, PASSWORD, PASSWORD_SECRET, Project
+from project import ACCOUNTS, APIS, KEY_SECRET, PASSWORD, PASSWORD_SECRET, Project, masked, readme
 from stack import API_KEY
 
 
@@ -12,6 +12,9 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     done = project.setup()
     assert done.status == 0, done.output
     assert "13 of 13 as they must be" in done.output
+    in_the_readme = readme("`setup.sh` asks")
+    begins, ends = in_the_readme[: in_the_readme.index("…")], in_the_readme[-1]
+    assert {*masked(begins), *masked([ends])} <= {*masked(done.output.splitlines())}
     said, _, url = done.last.rpartition(" ")
     assert said == "Apps ask for their tokens at"
     signed_in = {"Authorization": f"Bearer {project.stack.issuer.id_token('ada')}"}
