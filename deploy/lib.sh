@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What setup.sh and deploy.sh share: checking before anything is touched, and one way to deploy.
+# What the scripts share: checking before anything is touched, and one way to deploy.
 
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,10 +35,15 @@ ask() { cloud --verbosity=error "$@"; }
 
 account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT"; }
 
-# preflight: refuse, before anything is touched, what would not serve; sets `facts`
-preflight() {
+# need_project: there must be a project, and gcloud
+need_project() {
   [ -n "$PROJECT" ] || fail "deploy/names.sh: PROJECT is empty. Write the id of your Google Cloud project there."
   command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
+}
+
+# preflight: refuse, before anything is touched, what would not serve; sets `facts`
+preflight() {
+  need_project
   make --silent ready || fail "The tools that check the policy could not be installed; see above."
 
   local text name value file

@@ -568,6 +568,10 @@ def test_a_person_signs_in_with_a_password(new: Stage) -> None:
 # ------------------------------------------------------------------ what watches
 
 
+def etag(resource: Any) -> dict[str, str]:
+    return {"etag": resource["etag"]} if "etag" in resource else {}
+
+
 def test_what_watches_is_stored_as_it_came(settled: Stage) -> None:
     folder = settled.terminal.home
     folder.mkdir(exist_ok=True)
@@ -585,8 +589,10 @@ def test_what_watches_is_stored_as_it_came(settled: Stage) -> None:
         url = f"{base}/{version}/projects/demo-livetoken/{kind}"
         _, made = settled.call("POST", url, {"displayName": "a"})
         one = f"{base}/{version}/{made['name']}"
-        settled.call("PATCH", one, {"displayName": "b"})
-        assert settled.call("GET", url)[1][kind] == [{**made, "displayName": "b"}]
+        assert settled.call("PATCH", one, {"displayName": "b", "etag": "v0"})[0] == 409
+        settled.call("PATCH", one, {"displayName": "b", **etag(made)})
+        (now,) = settled.call("GET", url)[1][kind]
+        assert now == {**made, "displayName": "b", **etag(now)}
     url = "https://logging.googleapis.com/v2/projects/demo-livetoken/metrics"
     assert settled.call("POST", url, {"name": "livetoken/minted"})[0] == 409
 

@@ -138,7 +138,8 @@ class CloudBuild(Api):
     def _account(self, call: Call, named: str | None) -> str:
         """The email of a build's account: the one that is named, or the default one."""
         default = f"{self.state.number}-compute@developer.gserviceaccount.com"
-        return named.rpartition("/")[2] if named else default
+        email = named.rpartition("/")[2] if named else default
+        return re.sub(r"\$(PROJECT_ID\b|\{PROJECT_ID\})", self.state.project, email)
 
     def _source(self, where: Json, account: str) -> bytes:
         bucket = self.state.buckets.get(where["bucket"])

@@ -1,12 +1,13 @@
 """Cloud Monitoring (v3 and v1) and Cloud Logging's metrics (v2): what arrives is stored as it is.
 
-Nothing in it is validated; a test parses it into Google's own types.
+Nothing in it is validated; a test parses it into Google's own types. A dashboard is replaced only
+by whoever names its present etag ("projects.dashboards.patch", Monitoring v1).
 """
 
 from __future__ import annotations
 
 from cloud.call import Call, Route
-from cloud.errors import exists, not_found
+from cloud.errors import Refused, exists, not_found
 from cloud.state import Json
 from cloud.world import Api
 
@@ -47,7 +48,7 @@ class Monitoring(Api):
         if identity in stored:
             raise exists(f"{kind} {identity} already exists.")
         number = self.state.number if kind == "dashboards" else self.state.project
-        made = {**asked, "name": f"projects/{number}/{kind}/{identity}"}
+        made = {**asked, "name": f"projects/{number}/{kind}/{identity}", **self._etag(kind)}
         stored[identity] = made
         return made
 
@@ -60,11 +61,16 @@ class Monitoring(Api):
         kind, stored = self._kind(call)
         self.require(call, f"monitoring.{kind}.update")
         found = self._found(call, stored)
+        if found.get("etag") != call.json.get("etag"):
+            raise Refused("ABORTED", "The etag is not that of the present version.")
         mask = [each for each in call.query.get("updateMask", "").split(",") if each]
         asked = {key: value for key, value in call.json.items() if not mask or key in mask}
         kept = found if mask else {"name": found["name"]}
-        stored[call["id"]] = {**kept, **asked, "name": found["name"]}
+        stored[call["id"]] = {**kept, **asked, "name": found["name"], **self._etag(kind)}
         return stored[call["id"]]
+
+    def _etag(self, kind: str) -> Json:
+        return {"etag": f"v{self.state.next()}"} if kind == "dashboards" else {}
 
     def _delete(self, call: Call) -> Json:
         kind, stored = self._kind(call)
