@@ -53,9 +53,12 @@ start_canary() {
   [ -n "$canary" ] || fail "The new revision has no address to try it at. Callers are still on $before."
   say "" "$canary, without callers, at $canary_url"
   smoke "$canary_url" ||
-    fail "$canary failed its smoke test and was taken away. Callers are still on $before. Mend the lines above, then release again."
+    fail "$canary failed its smoke test and was taken away. Callers are still on $before. Mend the lines above, then release again.${advice:-}"
   trap - EXIT
 }
+
+# disable VERSION: how to take a version of the key away
+disable() { printf 'gcloud secrets versions disable %s --secret=%s --project=%s' "$1" "$KEY_SECRET" "$PROJECT"; }
 
 promote() {
   local before=$serving
@@ -104,10 +107,12 @@ case "$#:${1:-release}" in
     need_service
     old=$(key_version) || exit 1
     add_version "$KEY_SECRET" "new Gemini API key"
+    new=$(key_version) || exit 1
+    advice=" If it is the new key, go back to version $old of it by: $(disable "$new")"
     start_canary
     promote
     say "" "Version $old of the key still works, for a rollback. When that is not needed any more, delete the" \
-      "key in Google AI Studio, then:" "  gcloud secrets versions disable $old --secret=$KEY_SECRET --project=$PROJECT"
+      "key in Google AI Studio, then:" "  $(disable "$old")"
     ;;
   1:smoke)
     preflight

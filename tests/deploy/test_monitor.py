@@ -14,29 +14,30 @@ def names(folder: str) -> set[str]:
     return {file.stem for file in Path(ROOT, "deploy/monitoring", folder).glob("*.yaml")}
 
 
-def test_a_second_run_makes_nothing_and_brings_up_to_date(project: Project) -> None:
+def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: Project) -> None:
     state = project.cloud.state
     state.enabled |= {"monitoring.googleapis.com", "logging.googleapis.com"}
     project.edit("deploy/names.sh", 'SERVICE="livetoken"', 'SERVICE="voice"')
-    first = project.run("deploy/monitor.sh", EMAIL)
-    assert first.status == 0, first.output
-    project.edit("deploy/monitoring/dashboard.yaml", "columns: 12", "columns: 24")
-    project.edit("deploy/monitoring/alerts/slow.yaml", "thresholdValue: 3000", "thresholdValue: 1")
-    again = project.run("deploy/monitor.sh", EMAIL)
-    assert again.status == 0, again.output
+    state.log_metrics["livetoken_latency"] = {"name": "livetoken_latency", "filter": "old"}
+    slow = "projects/demo-livetoken/alertPolicies/70"
+    state.alert_policies["70"] = {"name": slow, "displayName": "livetoken: slow"}
+    board = "projects/123456789012/dashboards/80"
+    state.dashboards["80"] = {"name": board, "displayName": "livetoken", "etag": "v1"}
+    done = project.run("deploy/monitor.sh", EMAIL)
+    assert done.status == 0, done.output
     assert set(state.log_metrics) == names("metrics")
-    assert len(state.alert_policies) == len(names("alerts"))
+    alerts = {each["displayName"]: each for each in state.alert_policies.values()}
+    assert len(alerts) == len(state.alert_policies) == len(names("alerts"))
+    assert alerts["livetoken: slow"]["name"] == slow
+    assert len(alerts["livetoken: slow"]["conditions"]) == 2
     (channel,) = state.notification_channels.values()
     assert channel["labels"] == {"email_address": EMAIL}
-    assert all(
-        each["notificationChannels"] == [channel["name"]] for each in state.alert_policies.values()
-    )
-    (board,) = state.dashboards.values()
-    assert board["mosaicLayout"]["columns"] == 24
-    watched = json.dumps([state.log_metrics, state.alert_policies, board])
+    assert {tuple(each["notificationChannels"]) for each in alerts.values()} == {(channel["name"],)}
+    (drawn,) = state.dashboards.values()
+    assert (drawn["name"], drawn["mosaicLayout"]["columns"]) == (board, 12)
+    watched = json.dumps([state.log_metrics, alerts, drawn])
     assert 'service_name=\\"voice\\"' in watched
     assert 'service_name=\\"livetoken\\"' not in watched
-    assert '"thresholdValue": 1.0' in watched or '"thresholdValue": 1,' in watched
     assert [each for each in project.cloud.requests if each.status == 409] == []
 
 
