@@ -50,7 +50,7 @@ def run(project: Project, step: str) -> Ran:
     script.write_text(steps(project)[step]["script"])
     script.chmod(0o755)
     fewer = {
-        "PYTEST_ADDOPTS": "-n0 -k test_the_policy_of_the_readme_compiles",
+        "PYTEST_ADDOPTS": "-n0 tests/test_schema.py",
         "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
     }
     return project.run(
@@ -68,7 +68,7 @@ def test_a_build_tests_then_releases_as_its_own_account(submitted: Project) -> N
     before = submitted.serving.name
     tested = run(submitted, "test")
     assert tested.status == 0, tested.output
-    assert "1 passed" in tested.output
+    assert " passed in " in tested.output
     assert submitted.serving.name == before
     released = run(submitted, "release")
     assert released.status == 0, released.output

@@ -9,9 +9,13 @@ from stack import API_KEY
 
 from local.function import ROOT
 
+CLIENT_IDS = 'GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n'
 
-def test_a_release_serves_everybody_and_leaves_no_canary(deployed: Project) -> None:
+
+def test_a_release_serves_everybody_before_a_rollback_and_after_it(deployed: Project) -> None:
     before = deployed.serving.name
+    with (deployed.root / "deploy/env.yaml").open("a") as variables:
+        variables.write(CLIENT_IDS)
     deployed.write_policy((deployed.root / "policy.toml").read_text().replace("patient", "kind"))
     cache = deployed.root / "livetoken/__pycache__"
     cache.mkdir()
@@ -29,6 +33,15 @@ def test_a_release_serves_everybody_and_leaves_no_canary(deployed: Project) -> N
     _no_caller_met_it_before_it_passed(deployed, before)
     _the_upload_holds_what_serves_and_nothing_else(deployed)
     _the_revision_is_cut_as_measured(deployed)
+    second = deployed.serving
+    assert "GOOGLE_CLIENT_IDS" in second.variables
+    back = deployed.deploy("rollback", before)
+    assert back.status == 0, back.output
+    assert deployed.serving.name == before
+    deployed.edit("deploy/env.yaml", CLIENT_IDS, "")
+    assert deployed.deploy().status == 0
+    assert deployed.serving.name not in (before, second.name)
+    assert "GOOGLE_CLIENT_IDS" not in deployed.serving.variables
 
 
 def _no_caller_met_it_before_it_passed(deployed: Project, before: str) -> None:
@@ -66,51 +79,29 @@ def _the_revision_is_cut_as_measured(deployed: Project) -> None:
     assert "python313" in json.dumps(build)
 
 
-def test_a_canary_that_fails_its_smoke_test_is_taken_away(deployed: Project) -> None:
-    before = deployed.serving.name
-    text = (deployed.root / "policy.toml").read_text()
-    deployed.write_policy(text.replace("gemini-3.8-live", "gemini-3.8-life"))
-    done = deployed.deploy()
-    assert done.status == 1
-    assert f"Callers are still on {before}" in done.output
-    assert deployed.serving.name == before
-    assert deployed.cloud.tags(SERVICE) == {}
-
-
-@pytest.mark.parametrize("fails", ["build", "start", "key"])
+@pytest.mark.parametrize("fails", ["start", "key"])
 def test_a_deploy_that_fails_changes_nothing(deployed: Project, fails: str) -> None:
     before = deployed.serving.name
-    if fails == "build":
-        deployed.cloud.rules.build_fails = "requirements.txt is broken"
-    elif fails == "start":
+    if fails == "start":
         (deployed.root / "main.py").write_text("raise SystemExit(1)\n")
     else:
         members = deployed.cloud.state.policies["projects/demo-livetoken/secrets/livetoken-key"]
         members.members.pop("roles/secretmanager.secretAccessor")
     done = deployed.deploy()
     assert done.status == 1
-    assert "The deploy failed; see above." in done.output
+    assert "The deploy failed; see above." in done.last
+    if fails == "start":
+        assert "failed to start and listen on the port" in done.output
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_a_release_after_a_rollback_serves_everybody_and_no_variable_sticks(
-    deployed: Project,
-) -> None:
-    first = deployed.serving.name
-    client_ids = 'GOOGLE_CLIENT_IDS: "1-a.apps.googleusercontent.com"\n'
-    with (deployed.root / "deploy/env.yaml").open("a") as variables:
-        variables.write(client_ids)
-    assert deployed.deploy().status == 0
-    second = deployed.serving
-    assert "GOOGLE_CLIENT_IDS" in second.variables
-    back = deployed.deploy("rollback", first)
-    assert back.status == 0, back.output
-    assert deployed.serving.name == first
-    deployed.edit("deploy/env.yaml", client_ids, "")
-    assert deployed.deploy().status == 0
-    assert deployed.serving.name not in (first, second.name)
-    assert "GOOGLE_CLIENT_IDS" not in deployed.serving.variables
+@pytest.mark.parametrize("arguments", [(), ("canary",), ("rotate",)])
+def test_what_would_not_serve_touches_nothing(project: Project, arguments: tuple[str]) -> None:
+    project.edit("policy.toml", "patient", "hasty")
+    done = project.deploy(*arguments, typed=NEW_KEY)
+    assert (done.status, "policy.lock.json" in done.output) == (1, True)
+    assert project.cloud.requests == []
 
 
 def test_a_rollback_without_a_name_lists_what_there_is(deployed: Project) -> None:
@@ -137,7 +128,8 @@ def test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_tak
     (canary,) = deployed.cloud.tags(SERVICE).values()
     assert deployed.cloud.traffic(SERVICE) == {before: 90, canary: 10}
     deployed.cloud.rules.build_fails = "requirements.txt is broken"
-    assert deployed.deploy().status == 1
+    failed = deployed.deploy()
+    assert (failed.status, "The deploy failed; see above." in failed.last) == (1, True)
     assert deployed.cloud.tags(SERVICE) == {"canary": canary}
     assert deployed.cloud.traffic(SERVICE) == {before: 90, canary: 10}
     half_way = deployed.cloud.snapshot()
@@ -171,11 +163,12 @@ def test_a_rotation_serves_with_the_new_key_and_rolls_back_to_the_old(deployed: 
     assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
 
 
-def test_a_rotation_to_a_bad_key_moves_nobody(deployed: Project) -> None:
+def test_a_rotation_to_a_bad_key_fails_its_smoke_test_and_moves_nobody(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.deploy("rotate", typed="not-the-key\n", principal="owner@example.com")
     assert done.status == 1
     assert "GEMINI_REFUSED" in done.output
+    assert f"Callers are still on {before}" in done.last
     assert "versions disable 2 --secret=livetoken-key" in done.last
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {}
