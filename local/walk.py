@@ -12,7 +12,7 @@ from typing import Any
 
 from google.genai.errors import APIError
 
-from local.client import converse
+from local.client import Heard, converse
 from local.clock import Clock
 
 SAMPLE_RATE = 24_000  # Hz of the audio that Gemini answers with, 16-bit mono
@@ -20,6 +20,12 @@ SAMPLE_RATE = 24_000  # Hz of the audio that Gemini answers with, 16-bit mono
 
 class Failed(Exception):
     """A step did not go as it must."""
+
+
+def _said(heard: Heard) -> str:
+    """What came, in words where the policy asks for a transcript."""
+    seconds = f"{len(heard.audio) / 2 / SAMPLE_RATE:.1f} s"
+    return f"{seconds} and “{heard.transcript}”" if heard.transcript else seconds
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,13 @@ class Walk:
         name = f"{answer['name'][:24]}…"
         say("mint", f"{name} to be used by {starts[11:19]}, until {ends[11:19]} UTC")
         heard = asyncio.run(converse(answer, "Hello, tutor!"))
-        if not heard.transcript or not heard.audio:
+        if not heard.audio:
             raise Failed("connected, and nothing was heard")
         say("connect", f"a session of {answer['model']}, by google-genai {version('google-genai')}")
-        seconds = len(heard.audio) / 2 / SAMPLE_RATE
-        say("exchange", f"said “Hello, tutor!”, heard {seconds:.1f} s and “{heard.transcript}”")
+        say("exchange", f"said “Hello, tutor!”, heard {_said(heard)}")
         if heard.handle is not None:
             resumed = asyncio.run(converse(self.mint(id_token, heard.handle), "And again!"))
-            say("resume", f"a fresh token goes on with it: “{resumed.transcript}”")
+            say("resume", f"a fresh token goes on with it, heard {_said(resumed)}")
         say("second use", self.refusal(answer))
         for step, field in (("start late", "newSessionExpireTime"), ("past its end", "expireTime")):
             fresh = self.mint(id_token)

@@ -32,6 +32,8 @@ API_KEY = "test-key-0123456789abcdefghijklmnopqrstuv"
 ORIGIN = "https://app.example.com"
 APP_CHECK_KEY = signing_key()
 
+SHIPPED = Path(__file__).parent / "policy.toml"
+"""The policy that this repository ships; a checkout of one's own has another at its top."""
 POLICY = """
 api_version = "v1alpha"
 [profiles.default]

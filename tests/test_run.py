@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from stack import until
+from stack import SHIPPED, until
 
 from local.function import ROOT, free_port
 
@@ -20,7 +20,7 @@ def once(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "local", "--once"],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**os.environ, "POLICY_FILE": str(SHIPPED), **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -35,7 +35,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) ->
         subprocess.Popen(
             [sys.executable, "-m", "local"],
             cwd=ROOT,
-            env={**os.environ, **ports, "TMPDIR": str(tmp_path)},
+            env={**os.environ, **ports, "POLICY_FILE": str(SHIPPED), "TMPDIR": str(tmp_path)},
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -73,7 +73,7 @@ def test_a_port_that_cannot_be_had_is_one_line(port: str) -> None:
 
 def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    source = (ROOT / "policy.toml").read_text()
+    source = SHIPPED.read_text()
     policy.write_text(source.replace('model = "gemini-3.8-live"', 'model = "gemini-gone-live"', 1))
     run = once(POLICY_FILE=str(policy))
     assert run.returncode == 1
@@ -83,13 +83,13 @@ def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_a_policy_of_ones_own_is_walked_with_app_check(tmp_path: Path) -> None:
+def test_a_policy_of_ones_own_is_walked_with_app_check_and_no_transcripts(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    source = (ROOT / "policy.toml").read_text()
+    source = SHIPPED.read_text()
     rules = '[callers]\napp_check = "consume"\nrequire = { plan = ["pro"] }\n'
+    source = source.replace("output_audio_transcription = {}\n", "")
     policy.write_text(source.replace("[callers]\n", rules))
     run = once(POLICY_FILE=str(policy))
     assert run.returncode == 0, run.stderr
-    assert (
-        "resume        a fresh token goes on with it: “I heard: And again! (turn 2)”" in run.stdout
-    )
+    assert "exchange      said “Hello, tutor!”, heard 0.2 s\n" in run.stdout
+    assert "resume        a fresh token goes on with it, heard 0.2 s\n" in run.stdout

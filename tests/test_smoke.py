@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stack import ORIGIN, Stack, stack
+from stack import ORIGIN, SHIPPED, Stack, stack
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -92,7 +92,7 @@ def smoke(url: str, *options: str, **variables: str) -> Run:
     done = subprocess.run(
         command(url, *options),
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**os.environ, "POLICY_FILE": str(SHIPPED), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -120,7 +120,7 @@ def signed_in(
 
 
 def test_the_shipped_policy_is_proven_whole(alone: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "policy.toml").read_text()
+    text = SHIPPED.read_text()
     with alone.running(text) as livetoken:
         run = signed_in(livetoken, "--origin", ORIGIN, **SDKS_VARIABLES)
         logged = {str(line.get("token_sha256"))[:12] for line in livetoken.log()}

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
+from stack import SHIPPED
 
 from livetoken.compiler import NOT_OURS
 from livetoken.typecheck import check, fields
@@ -22,7 +22,7 @@ from livetoken.typeschema import config_schema, schema
 
 CONFIG, DEFINITIONS = config_schema()
 MODELS: list[type[BaseModel]] = [getattr(types, name) for name in DEFINITIONS]
-SHIPPED = tomllib.loads((Path(__file__).parents[1] / "policy.toml").read_text(encoding="utf-8"))
+SHIPPED_PROFILES = tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["profiles"]
 HEAD = "response_modalities = ['AUDIO']\n"
 SEARCH = "tools = [{{ google_search = {{ time_range_filter = {{ start_time = {} }} }} }}]"
 
@@ -63,9 +63,9 @@ def test_a_field_says_on_one_line_what_it_is_for() -> None:
     assert not re.search(r"\\n|  ", str(DEFINITIONS))
 
 
-@pytest.mark.parametrize("profile", SHIPPED["profiles"])
+@pytest.mark.parametrize("profile", SHIPPED_PROFILES)
 def test_the_shipped_policy_fits(profile: str) -> None:
-    assert fits(SHIPPED["profiles"][profile]["config"])
+    assert fits(SHIPPED_PROFILES[profile]["config"])
 
 
 @pytest.mark.parametrize(
