@@ -1,9 +1,8 @@
 """What a deploy refuses before anything is touched: `python -m livetoken preflight`."""
 
-import os
-import subprocess
-import sys
+import io
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,32 +10,27 @@ import pytest
 from stack import POLICY
 
 from livetoken import policy, settings
+from livetoken.__main__ import main
 from livetoken.settings import Settings
-from local.function import ROOT
 
 GOOD = 'FIREBASE_PROJECT_ID: "demo-project"\n'
 
 
 def preflight(folder: Path, environment: str, policy_text: str = POLICY) -> tuple[int, str]:
     """The exit status and what was said, of a policy with a current lock."""
-    run = [sys.executable, "-m", "livetoken"]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     (folder / "policy.toml").write_text(policy_text)
     (folder / "env.yaml").write_text(environment)
-    subprocess.run([*run, "lock"], cwd=folder, env=variables, capture_output=True, check=False)
-    return again(folder, variables)
+    run(folder, "lock")
+    return run(folder, "preflight", "env.yaml")
 
 
-def again(folder: Path, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """The same, with what is there."""
-    done = subprocess.run(
-        [sys.executable, "-m", "livetoken", "preflight", "env.yaml"],
-        cwd=folder,
-        env=variables or {**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The exit status of a command in a folder, and what was said."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
+        patch.chdir(folder)
+        status = main([*arguments])
+    return status, output.getvalue()
 
 
 def test_what_would_start_passes_and_says_what_scripts_want_to_know(tmp_path: Path) -> None:
@@ -103,7 +97,7 @@ def test_a_lock_that_is_not_current_is_refused(tmp_path: Path, change: str) -> N
         (tmp_path / "policy.toml").write_text(POLICY.replace("patient", "hasty"))
     else:
         (tmp_path / "policy.lock.json").unlink()
-    status, said = again(tmp_path)
+    status, said = run(tmp_path, "preflight", "env.yaml")
     assert status == 1
     assert "policy.lock.json" in said
 
