@@ -453,6 +453,7 @@ def test_a_crowd_finds_a_new_redis_ready(alone: Stack, redis: RedisServer) -> No
     before = redis.ask("CLIENT", "LIST").count("\n")
     with alone.running(POLICY, LIMITS_STORAGE=redis.uri) as livetoken:
         until(lambda: "livetoken:warm/" in redis.ask("KEYS", "*"))
+        assert livetoken.ask({"profile": "free"}).status == 200  # all but Redis has been asked
         answers = Limited(livetoken, f"ada-{next(NUMBERS)}", 0).at_once("crowd", 30)
         assert Counter(answer.status for answer in answers) == {200: 20, 429: 10}
         assert redis.ask("CLIENT", "LIST").count("\n") - before <= limits.MAX_CONNECTIONS
