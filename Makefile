@@ -8,10 +8,10 @@ READY := .venv/ready-$(VERSION)
 READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help ready run test test-deploy check lock schema requirements bench clean
+.PHONY: help ready run test test-deploy test-deploy-variants check lock schema requirements bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ready: $(READY) ## install what the other targets need
 
@@ -34,6 +34,9 @@ test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and 
 	$(BIN)/shellcheck deploy/*.sh deploy/install-tools tests/install-redis .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
 	$(BIN)/pytest -q -n 3 --dist worksteal tests/deploy
+
+test-deploy-variants: $(READY_DEPLOY) ## mistakes in the deploy scripts, and whether a test catches each
+	$(BIN)/pytest -v -n 3 --dist worksteal tests/deploy/variants.py
 
 check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
 	@$(BIN)/python -m livetoken check

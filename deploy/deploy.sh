@@ -35,7 +35,7 @@ withdraw() {
     say "The canary keeps its address: deploy/deploy.sh rollback takes it away." >&2
 }
 
-# need_service: there must be one that serves
+# need_service: there must be one that serves; sets what read_traffic sets
 need_service() {
   read_traffic
   [ -n "$serving" ] || fail "There is no service $SERVICE in $REGION that serves. Run deploy/setup.sh first."
@@ -43,8 +43,6 @@ need_service() {
 
 # start_canary: deploy what is here beside what serves, and try it at an address of its own
 start_canary() {
-  preflight
-  need_service
   local before=$serving older=$canary
   # shellcheck disable=SC2064 # as it is now
   trap "trap - EXIT; withdraw '$older'" EXIT # failed or interrupted: nobody shall find it at its address
@@ -87,11 +85,15 @@ rollback() {
 
 case "$#:${1:-release}" in
   0:release | 1:release)
+    preflight
+    need_service
     start_canary
     promote
     ;;
   1:canary | 2:canary)
     [[ ${2:-0} =~ ^[0-9]{1,2}$ ]] || usage
+    preflight
+    need_service
     start_canary
     [ "${2:-0}" -eq 0 ] || move "$canary" "$2"
     say "" "$canary has ${2:-0} % of the callers; $serving has the rest." \
