@@ -24,6 +24,10 @@ fail() {
   exit 1
 }
 
+if [ "$((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1]))" -lt 404 ]; then
+  fail "This takes bash 4.4 or newer, and is $BASH_VERSION. On a Mac: brew install bash. Cloud Shell has one, too."
+fi
+
 # cloud ARGUMENT...: gcloud, on our project and asking nothing
 cloud() { gcloud --project="$PROJECT" --quiet "$@"; }
 

@@ -169,6 +169,15 @@ class Project:
         assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
         (self.root / file).write_text(text.replace(old, new))
 
+    def name(self, variable: str, value: str) -> None:
+        """Set a variable of `deploy/names.sh`, whatever it was."""
+        file = self.root / "deploy/names.sh"
+        text, count = re.subn(
+            f'^{variable}="[^"]*"', f'{variable}="{value}"', file.read_text(), flags=re.MULTILINE
+        )
+        assert count == 1, f"deploy/names.sh has {variable} {count} times"
+        file.write_text(text)
+
     def write_policy(self, text: str) -> None:
         """Write a policy and its lock."""
         source = text.encode()
@@ -193,25 +202,30 @@ class Project:
         ]
 
 
+def copy_work_tree(to: Path) -> None:
+    """Copy what git tracks here, as it is now, on the same installation."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    for name in filter(None, os.fsdecode(files).split("\0")):
+        if (ROOT / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    (to / ".venv").symlink_to(ROOT / ".venv")
+
+
 @contextmanager
 def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
     """A copy of this checkout, filled in for the stand-ins, with a policy that is quickly tried."""
     with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
         project = Project(cloud, stack, Path(folder, "livetoken"))
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-        for name in filter(None, os.fsdecode(files).split("\0")):
-            if (ROOT / name).exists():
-                (project.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, project.root / name)
-        (project.root / ".venv").symlink_to(ROOT / ".venv")
-        project.edit("deploy/names.sh", 'PROJECT=""', f'PROJECT="{cloud.state.project}"')
-        project.edit(
-            "deploy/names.sh", 'SMOKE_EMAIL=""', f'SMOKE_EMAIL="{cloud.rules.person.email}"'
-        )
-        project.edit(
-            "deploy/names.sh", 'WEB_API_KEY=""', f'WEB_API_KEY="{cloud.rules.web_api_key}"'
-        )
+        copy_work_tree(project.root)
+        names = {
+            "PROJECT": cloud.state.project,
+            "SMOKE_EMAIL": cloud.rules.person.email,
+            "FIREBASE_WEB_API_KEY": cloud.rules.web_api_key,
+        }
+        for name, value in names.items():
+            project.name(name, value)
         stands_in = {
             "FIREBASE_PROJECT_ID": stack.issuer.firebase_project,
             "ALLOWED_ORIGINS": ORIGIN,

@@ -17,7 +17,7 @@ def names(folder: str) -> set[str]:
 def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: Project) -> None:
     state = project.cloud.state
     state.enabled |= {"monitoring.googleapis.com", "logging.googleapis.com"}
-    project.edit("deploy/names.sh", 'SERVICE="livetoken"', 'SERVICE="voice"')
+    project.name("SERVICE", "voice")
     state.log_metrics["livetoken_latency"] = {"name": "livetoken_latency", "filter": "old"}
     slow = "projects/demo-livetoken/alertPolicies/70"
     state.alert_policies["70"] = {"name": slow, "displayName": "livetoken: slow"}

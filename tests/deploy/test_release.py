@@ -175,7 +175,7 @@ def test_a_rotation_to_a_bad_key_fails_its_smoke_test_and_moves_nobody(deployed:
 
 
 def test_without_a_test_person_refusals_alone_are_checked(deployed: Project) -> None:
-    deployed.edit("deploy/names.sh", 'SMOKE_EMAIL="bob@example.com"', 'SMOKE_EMAIL=""')
+    deployed.name("SMOKE_EMAIL", "")
     done = deployed.deploy("smoke")
     assert done.status == 0, done.output
     in_the_readme = readme("`setup.sh` asks")

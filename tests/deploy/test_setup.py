@@ -50,7 +50,7 @@ def test_a_second_run_makes_nothing_and_asks_for_nothing(deployed: Project) -> N
 def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person(
     project: Project,
 ) -> None:
-    project.edit("deploy/names.sh", 'SMOKE_EMAIL="bob@example.com"', 'SMOKE_EMAIL=""')
+    project.name("SMOKE_EMAIL", "")
     text = (project.root / "policy.toml").read_text()
     callers = '[callers]\napp_check = "consume"\n[profiles.default]'
     project.write_policy(text.replace("[profiles.default]", callers, 1))

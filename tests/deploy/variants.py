@@ -5,15 +5,13 @@ that is named must fail on it, and not merely be unable to start.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from local.function import ROOT
+from project import copy_work_tree
 
 SETUP, LIB, DEPLOY = "deploy/setup.sh", "deploy/lib.sh", "deploy/deploy.sh"
 FROM_NOTHING = "test_setup.py::test_an_empty_project_serves_after_one_command"
@@ -140,18 +138,10 @@ VARIANTS = {
 
 
 def checkout(folder: Path) -> None:
-    """A repository of this work tree, on the same installation."""
-    git = ("git", "-C", str(folder))
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-    for name in filter(None, os.fsdecode(files).split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
-    subprocess.run([*git, "add", "--all", "--", ".", ":!.venv"], check=True)
-    (folder / ".git/info/exclude").write_text(".venv\n")
+    """A repository of this work tree, whose own tests can copy it again."""
+    copy_work_tree(folder)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    (folder / ".git/info/exclude").write_text(".venv\n")  # a link, which .gitignore does not name
 
 
 @pytest.mark.parametrize("name", VARIANTS)
