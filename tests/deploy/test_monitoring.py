@@ -2,33 +2,29 @@
 
 gcloud lets misspelt fields through, and a filter that finds nothing is no error anywhere. So each
 file is parsed into its API's protobuf, strictly, and each filter and query is tried on what real
-functions have written, by a reader of the two filter languages that refuses what it does not know:
-https://cloud.google.com/logging/docs/view/logging-query-language and
-https://cloud.google.com/monitoring/api/v3/filters.
+functions have written, by readers of the two filter languages that refuse what they do not know:
+https://cloud.google.com/monitoring/api/v3/filters, and that of log_filter.
 """
 
 import json
 import re
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import yaml
 from google.cloud.logging_v2.types import LogMetric
 from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy
-from stack import Answer, Stack, stack, until
+from log_entries import SERVICE, every_entry
+from log_filter import Entry, Filter, field_of
 
 from livetoken.refusals import Reason
-from local.function import ROOT, Function, NotStarted
+from local.function import ROOT
 from local.tls import Certificate
 
 FOLDER = ROOT / "deploy" / "monitoring"
@@ -42,7 +38,6 @@ FILES: dict[Path, Any] = {
 }
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
-(SERVICE,) = re.findall(r'^SERVICE="(.*?)"', (ROOT / "deploy" / "names.sh").read_text(), re.M)
 OF_THE_SERVICE = f'resource.type="cloud_run_revision"\nresource.labels.service_name="{SERVICE}"\n'
 USER = "logging.googleapis.com/user/"
 
@@ -63,185 +58,10 @@ RUN = {
 FEW_VALUES = {"message", "reason", "profile", "gemini_status"}
 """Fields that may label a metric: each combination of values is a series that is stored."""
 
-RULES = """
-api_version = "v1alpha"
-[callers]
-app_check = "APP_CHECK"
-[profiles.default]
-model = "gemini-3.8-live"
-[profiles.default.config]
-response_modalities = ["AUDIO"]
-[profiles.scarce]
-model = "gemini-3.8-live"
-limit = "1/hour"
-[profiles.scarce.config]
-response_modalities = ["AUDIO"]
-[profiles.closed]
-model = "gemini-3.8-live"
-require = { plan = ["none"] }
-[profiles.closed.config]
-response_modalities = ["AUDIO"]
-"""
-SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
-ANYTHING = "…"
-"""In a query of the page, a value that the reader fills in."""
-
-NOWHERE = "http://127.0.0.1:1/keys"
-TRACE = {"X-Cloud-Trace-Context": "0af7651916cd43dd8448eb211c80319c/1"}
-
-Entry: TypeAlias = dict[str, Any]
-Matcher: TypeAlias = Callable[[Entry], bool]
-
-
-# ---------------------------------------------------------------------------------- the entries
-
 
 @pytest.fixture(scope="module")
 def entries(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
-    """What is in Cloud Logging once functions have met everything that can be refused."""
-    folder = tmp_path_factory.mktemp("monitoring")
-    rules = RULES.replace("APP_CHECK", "off")
-    with (
-        stack(certificate) as unstarted,
-        unstarted.running(rules, FIREBASE_KEYS_URL=NOWHERE) as livetoken,
-    ):
-        with _slow_mints(livetoken):
-            _meet_every_caller(livetoken)
-            lines = [
-                *_lines_without_limits_and_app_check(unstarted),
-                *_lines_of_the_unforeseen(unstarted, folder),
-                *_lines_of_no_start(unstarted, folder),
-            ]
-        lines += livetoken.function.output().splitlines()
-    return [*map(_entry, lines), *_of_cloud_run()]
-
-
-@contextmanager
-def _slow_mints(livetoken: Stack) -> Iterator[None]:
-    """Two mints under way: one will take over three seconds, one will fail after six."""
-    behaviour, token = livetoken.gemini.behaviour, livetoken.issuer.id_token("grace")
-    behaviour.faults.append("hang")
-    behaviour.delay = 3.2
-    with ThreadPoolExecutor() as pool:
-        for _ in range(2):
-            pool.submit(livetoken.ask, token=token)
-        until(lambda: len(livetoken.gemini.mints) == 2)
-        time.sleep(0.1)
-        behaviour.delay = 0
-        yield
-
-
-def _meet_every_caller(livetoken: Stack) -> None:
-    """Ask for every answer that this function has: it cannot have the keys of Firebase."""
-    token = livetoken.issuer.id_token
-
-    def ask(body: Any = b"{}", **others: Any) -> Answer:
-        return livetoken.ask(body, **{"token": token("grace"), **others})
-
-    assert ask(headers=TRACE).status == 200
-    for fault in (429, 400, 500):
-        livetoken.gemini.behaviour.faults.append(fault)
-        ask()
-    ask(token=token("ada"))
-    ask(token=None)
-    ask(token="x")
-    ask(token=token("grace", exp=1_700_000_000))
-    ask(headers={"Origin": "https://other.example"})
-    ask(headers={"Content-Type": "text/plain"})
-    ask(method="GET")
-    ask(b"{")
-    ask(b"x" * 9000)
-    for profile in ("other", "closed", "scarce", "scarce"):
-        ask({"profile": profile})
-    _leave(livetoken, token("grace"))
-
-
-def _leave(livetoken: Stack, token: str) -> None:
-    """Ask, and be gone before the body is whole."""
-    head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-    with socket.create_connection(("127.0.0.1", livetoken.function.port), 5) as client:
-        client.sendall(f"{head}Content-Length: 9\r\n\r\n{{".encode())
-    until(lambda: '"CALLER_LEFT"' in livetoken.function.output())
-
-
-def _lines_without_limits_and_app_check(unstarted: Stack) -> list[str]:
-    check, ask = unstarted.app_check, {"profile": "scarce"}
-    rules, nowhere = RULES.replace("APP_CHECK", "consume"), "async+redis://127.0.0.1:1"
-    with unstarted.running(rules, LIMITS_STORAGE=nowhere) as livetoken:
-        livetoken.ask()
-        check.verdict_fault = 503
-        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
-        check.verdict_fault = None
-        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
-        return livetoken.function.output().splitlines()
-
-
-def _lines_of_the_unforeseen(unstarted: Stack, folder: Path) -> list[str]:
-    """Those of a function that fails, and whose policy has no lock."""
-    policy = folder / "policy.toml"
-    policy.write_text(RULES.replace("APP_CHECK", "off"))
-    source = str(ROOT / "tests" / "functions" / "failing.py")
-    changes = {"POLICY_FILE": str(policy), "FUNCTION_SOURCE": source, "PYTHONPATH": "."}
-    with unstarted.running(**changes) as livetoken:
-        livetoken.ask()
-        return livetoken.function.output().splitlines()
-
-
-def _lines_of_no_start(unstarted: Stack, folder: Path) -> list[str]:
-    variables = unstarted.environment(GEMINI_API_KEY=None)
-    with (
-        (folder / "log").open("wb") as log,
-        Function(variables, log=log) as function,
-        pytest.raises(NotStarted) as ended,
-    ):
-        function.wait_until_up()
-    return str(ended.value).splitlines()
-
-
-def _entry(line: str) -> Entry:
-    """What Cloud Logging makes of a line: https://cloud.google.com/logging/docs/structured-logging.
-
-    Severity and trace leave jsonPayload. `message` stays, but where nothing else is left beside it.
-    """
-    if not line.startswith("{"):
-        return _logged("stderr", textPayload=line)
-    fields = json.loads(line)
-    moved = {"severity": fields.pop("severity")}
-    if trace := fields.pop("logging.googleapis.com/trace", None):
-        moved["trace"] = trace
-    if fields.keys() == {"message"}:
-        return _logged("stdout", **moved, textPayload=fields["message"])
-    return _logged("stdout", **moved, jsonPayload=fields)
-
-
-def _of_cloud_run() -> list[Entry]:
-    """Lines that Cloud Run writes itself.
-
-    But for the names word for word as in https://github.com/1Password/scim-examples/issues/309 and
-    https://github.com/firebase/firebase-functions/issues/962; and a request log without a word.
-    """
-    probe = (
-        'Default STARTUP TCP probe failed 1 time consecutively for container "worker" on port 8080.'
-        " The instance was not started."
-    )
-    full = "The request was aborted because there was no available instance."
-    return [
-        _logged("varlog/system", severity="ERROR", textPayload=probe),
-        _logged("requests", severity="ERROR", textPayload=full, httpRequest={"status": 429}),
-        _logged("requests", severity="WARNING", httpRequest={"status": 401}),
-        _logged("requests", severity="INFO", httpRequest={"status": 200}),
-    ]
-
-
-def _logged(log: str, **fields: Any) -> Entry:
-    labels = {"service_name": SERVICE, "revision_name": f"{SERVICE}-00001-abc"}
-    resource = {"type": "cloud_run_revision", "labels": labels}
-    return {
-        "severity": "DEFAULT",
-        "log": f"run.googleapis.com/{log}",
-        "resource": resource,
-        **fields,
-    }
+    return every_entry(certificate, tmp_path_factory.mktemp("monitoring"))
 
 
 def decisions(entries: list[Entry]) -> list[Entry]:
@@ -252,133 +72,6 @@ def decisions(entries: list[Entry]) -> list[Entry]:
 def reason_of(entry: Entry) -> str | None:
     reason: str | None = entry.get("jsonPayload", {}).get("reason")
     return reason
-
-
-# ---------------------------------------------------------------------------- filters of Logging
-
-
-class Filter:
-    """A filter of Cloud Logging, in which OR binds before AND.
-
-    `matches` says whether it takes an entry; `fields`, `reasons` and `excluded` are the fields that
-    it names, and the reasons that it asks for or takes out.
-    """
-
-    TOKEN = re.compile(r'\s*("[^"\\]*"|[()]|>=|<=|=~|!=|:\*|[=:<>-]|[\w./]+)')
-    COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
-        "=": lambda found, value: found == value,
-        ">=": lambda found, value: found >= value,
-        ">": lambda found, value: found > value,
-        "<": lambda found, value: found < value,
-    }
-
-    def __init__(self, text: str) -> None:
-        self.fields: set[str] = set()
-        self.reasons: set[str] = set()
-        self.excluded: set[str] = set()
-        self._named = self.reasons
-        self._left: list[str] = []
-        place = 0
-        while text[place:].strip():
-            token = self.TOKEN.match(text, place)
-            assert token, f"not read: {text[place:]}"
-            self._left.append(token[1])
-            place = token.end()
-        self.matches = self._all()
-        assert not self._left, f"left over: {self._left}"
-
-    def _next(self) -> str:
-        return self._left[0] if self._left else ""
-
-    def _take(self, *expected: str) -> str:
-        assert self._left and (not expected or self._left[0] in expected), self._left
-        return self._left.pop(0)
-
-    def _all(self) -> Matcher:
-        parts = [self._any()]
-        while self._next() not in ("", ")"):
-            if self._next() == "AND":
-                self._take()
-            parts.append(self._any())
-        return lambda entry: all(part(entry) for part in parts)
-
-    def _any(self) -> Matcher:
-        parts = [self._one()]
-        while self._next() == "OR":
-            self._take()
-            parts.append(self._one())
-        return lambda entry: any(part(entry) for part in parts)
-
-    def _one(self) -> Matcher:
-        token = self._take()
-        if token in ("-", "NOT"):
-            self._named = self.excluded
-            part = self._one()
-            self._named = self.reasons
-            return lambda entry: not part(entry)
-        if token == "(":
-            inside = self._all()
-            self._take(")")
-            return inside
-        if token == "log_id":
-            self._take("(")
-            log = _text(self._take())
-            self._take(")")
-            return lambda entry: bool(entry["log"] == log)
-        if token.startswith('"'):
-            words = _text(token)
-            return lambda entry: words in json.dumps(entry)
-        return self._comparison(token)
-
-    def _comparison(self, name: str) -> Matcher:
-        self.fields.add(name)
-        operator = self._take("=", ">=", ">", "<", "=~", ":", ":*")
-        if operator == ":*":
-            return lambda entry: _found(entry, name) is not None
-        values = [self._take()]
-        if values == ["("]:
-            values = [self._take()]
-            while self._take("OR", ")") == "OR":
-                values.append(self._take())
-        if name == "severity":
-            return self._severity(operator, values)
-        wanted = [_text(value) if value[0] == '"' else float(value) for value in values]
-        assert operator[0] not in "<>" or all(isinstance(value, float) for value in wanted), name
-        if name == "jsonPayload.reason" and operator == "=":
-            self._named |= {str(value) for value in wanted}
-        return lambda entry: any(_holds(operator, _found(entry, name), value) for value in wanted)
-
-    def _severity(self, operator: str, values: list[str]) -> Matcher:
-        compared, ranks = self.COMPARED[operator], [SEVERITIES.index(value) for value in values]
-        return lambda entry: any(
-            compared(SEVERITIES.index(entry["severity"]), rank) for rank in ranks
-        )
-
-
-def _text(token: str) -> str:
-    assert token[0] == token[-1] == '"', token
-    return token[1:-1]
-
-
-def _found(entry: Entry, name: str) -> Any:
-    """The field of a dotted name, or None."""
-    found: Any = entry
-    for key in name.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
-
-
-def _holds(operator: str, found: Any, value: str | float) -> bool:
-    if found is None:
-        return False
-    if value == ANYTHING:
-        return True
-    if isinstance(value, float):
-        return isinstance(found, int | float) and Filter.COMPARED[operator](found, value)
-    if operator == "=~":
-        return re.search(value, str(found)) is not None
-    found, value = str(found).lower(), value.lower()
-    return value in found if operator == ":" else Filter.COMPARED[operator](found, value)
 
 
 # ------------------------------------------------------------------------- filters of Monitoring
@@ -434,7 +127,7 @@ class Selection:
         for name, value in entry["resource"]["labels"].items():
             series[f"resource.labels.{name}"] = value
         for name, extractor in metric["labelExtractors"].items():
-            value = _found(entry, extracted(extractor))
+            value = field_of(entry, extracted(extractor))
             series[f"metric.labels.{name}"] = "" if value is None else str(value)
         return all(
             (series[name] in values) == (operator == "=") for name, operator, values in self.terms
@@ -640,7 +333,7 @@ def test_every_filter_and_query_finds_what_the_function_writes(entries: list[Ent
         assert query.reasons <= {reason_of(entry) for entry in found}, where
         assert query.excluded <= Reason.__members__.keys(), where
         for name in query.fields:
-            assert any(_found(entry, name) is not None for entry in entries), f"{where}: {name}"
+            assert any(field_of(entry, name) is not None for entry in entries), f"{where}: {name}"
     for selection in [*watched(), *charted()]:
         if selection.metric.startswith(USER):
             reasons = {reason_of(entry) for entry in entries if selection.matches(entry)}
@@ -650,7 +343,9 @@ def test_every_filter_and_query_finds_what_the_function_writes(entries: list[Ent
     for file in METRICS:
         extractors = [*read(file)["labelExtractors"].values(), read(file).get("valueExtractor")]
         for name in map(extracted, filter(None, extractors)):
-            assert any(_found(entry, name) is not None for entry in entries), f"{file.stem}: {name}"
+            assert any(field_of(entry, name) is not None for entry in entries), (
+                f"{file.stem}: {name}"
+            )
 
 
 def test_what_needs_somebody_raises_an_alert(entries: list[Entry]) -> None:

@@ -1,0 +1,190 @@
+"""What functions write into Cloud Logging, and Cloud Run beside them."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from log_filter import Entry
+from stack import Answer, Stack, stack, until
+
+from local.function import ROOT, Function, NotStarted
+from local.tls import Certificate
+
+SERVICE = "livetoken"
+RULES = """
+api_version = "v1alpha"
+[callers]
+app_check = "APP_CHECK"
+[profiles.default]
+model = "gemini-3.8-live"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+[profiles.scarce]
+model = "gemini-3.8-live"
+limit = "1/hour"
+[profiles.scarce.config]
+response_modalities = ["AUDIO"]
+[profiles.closed]
+model = "gemini-3.8-live"
+require = { plan = ["none"] }
+[profiles.closed.config]
+response_modalities = ["AUDIO"]
+"""
+NOWHERE = "http://127.0.0.1:1/keys"
+TRACE = {"X-Cloud-Trace-Context": "0af7651916cd43dd8448eb211c80319c/1"}
+
+
+def every_entry(certificate: Certificate, folder: Path) -> list[Entry]:
+    """What is in Cloud Logging once functions have met everything that can be refused.
+
+    Args:
+        folder: for files of theirs.
+    """
+    rules = RULES.replace("APP_CHECK", "off")
+    with (
+        stack(certificate) as unstarted,
+        unstarted.running(rules, FIREBASE_KEYS_URL=NOWHERE) as livetoken,
+    ):
+        with _slow_mints(livetoken):
+            _meet_every_caller(livetoken)
+            lines = [
+                *_lines_without_limits_and_app_check(unstarted),
+                *_lines_of_the_unforeseen(unstarted, folder),
+                *_lines_of_no_start(unstarted, folder),
+            ]
+        lines += livetoken.function.output().splitlines()
+    return [*map(_entry, lines), *_of_cloud_run()]
+
+
+@contextmanager
+def _slow_mints(livetoken: Stack) -> Iterator[None]:
+    """Two mints under way: one will take over three seconds, one will fail after six."""
+    behaviour, token = livetoken.gemini.behaviour, livetoken.issuer.id_token("grace")
+    behaviour.faults.append("hang")
+    behaviour.delay = 3.2
+    with ThreadPoolExecutor() as pool:
+        for _ in range(2):
+            pool.submit(livetoken.ask, token=token)
+        until(lambda: len(livetoken.gemini.mints) == 2)
+        time.sleep(0.1)
+        behaviour.delay = 0
+        yield
+
+
+def _meet_every_caller(livetoken: Stack) -> None:
+    """Ask for every answer that this function has: it cannot have the keys of Firebase."""
+    token = livetoken.issuer.id_token
+
+    def ask(body: Any = b"{}", **others: Any) -> Answer:
+        return livetoken.ask(body, **{"token": token("grace"), **others})
+
+    assert ask(headers=TRACE).status == 200
+    for fault in (429, 400, 500):
+        livetoken.gemini.behaviour.faults.append(fault)
+        ask()
+    ask(token=token("ada"))
+    ask(token=None)
+    ask(token="x")
+    ask(token=token("grace", exp=1_700_000_000))
+    ask(headers={"Origin": "https://other.example"})
+    ask(headers={"Content-Type": "text/plain"})
+    ask(method="GET")
+    ask(b"{")
+    ask(b"x" * 9000)
+    for profile in ("other", "closed", "scarce", "scarce"):
+        ask({"profile": profile})
+    _leave(livetoken, token("grace"))
+
+
+def _leave(livetoken: Stack, token: str) -> None:
+    """Ask, and be gone before the body is whole."""
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection(("127.0.0.1", livetoken.function.port), 5) as client:
+        client.sendall(f"{head}Content-Length: 9\r\n\r\n{{".encode())
+    until(lambda: '"CALLER_LEFT"' in livetoken.function.output())
+
+
+def _lines_without_limits_and_app_check(unstarted: Stack) -> list[str]:
+    check, ask = unstarted.app_check, {"profile": "scarce"}
+    rules, nowhere = RULES.replace("APP_CHECK", "consume"), "async+redis://127.0.0.1:1"
+    with unstarted.running(rules, LIMITS_STORAGE=nowhere) as livetoken:
+        livetoken.ask()
+        check.verdict_fault = 503
+        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
+        check.verdict_fault = None
+        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
+        return livetoken.function.output().splitlines()
+
+
+def _lines_of_the_unforeseen(unstarted: Stack, folder: Path) -> list[str]:
+    """Those of a function that fails, and whose policy has no lock."""
+    policy = folder / "policy.toml"
+    policy.write_text(RULES.replace("APP_CHECK", "off"))
+    source = str(ROOT / "tests" / "functions" / "failing.py")
+    changes = {"POLICY_FILE": str(policy), "FUNCTION_SOURCE": source, "PYTHONPATH": "."}
+    with unstarted.running(**changes) as livetoken:
+        livetoken.ask()
+        return livetoken.function.output().splitlines()
+
+
+def _lines_of_no_start(unstarted: Stack, folder: Path) -> list[str]:
+    variables = unstarted.environment(GEMINI_API_KEY=None)
+    with (
+        (folder / "log").open("wb") as log,
+        Function(variables, log=log) as function,
+        pytest.raises(NotStarted) as ended,
+    ):
+        function.wait_until_up()
+    return str(ended.value).splitlines()
+
+
+def _entry(line: str) -> Entry:
+    """What Cloud Logging makes of a line: https://cloud.google.com/logging/docs/structured-logging.
+
+    Severity and trace leave jsonPayload. `message` stays, but where nothing else is left beside it.
+    """
+    if not line.startswith("{"):
+        return _logged("stderr", textPayload=line)
+    fields = json.loads(line)
+    moved = {"severity": fields.pop("severity")}
+    if trace := fields.pop("logging.googleapis.com/trace", None):
+        moved["trace"] = trace
+    if fields.keys() == {"message"}:
+        return _logged("stdout", **moved, textPayload=fields["message"])
+    return _logged("stdout", **moved, jsonPayload=fields)
+
+
+def _of_cloud_run() -> list[Entry]:
+    """Lines that Cloud Run writes itself.
+
+    But for the names word for word as in https://github.com/1Password/scim-examples/issues/309 and
+    https://github.com/firebase/firebase-functions/issues/962; and a request log without a word.
+    """
+    probe = (
+        'Default STARTUP TCP probe failed 1 time consecutively for container "worker" on port 8080.'
+        " The instance was not started."
+    )
+    full = "The request was aborted because there was no available instance."
+    return [
+        _logged("varlog/system", severity="ERROR", textPayload=probe),
+        _logged("requests", severity="ERROR", textPayload=full, httpRequest={"status": 429}),
+        _logged("requests", severity="WARNING", httpRequest={"status": 401}),
+        _logged("requests", severity="INFO", httpRequest={"status": 200}),
+    ]
+
+
+def _logged(log: str, **fields: Any) -> Entry:
+    labels = {"service_name": SERVICE, "revision_name": f"{SERVICE}-00001-abc"}
+    resource = {"type": "cloud_run_revision", "labels": labels}
+    return {
+        "severity": "DEFAULT",
+        "log": f"run.googleapis.com/{log}",
+        "resource": resource,
+        **fields,
+    }
