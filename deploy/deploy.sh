@@ -52,7 +52,11 @@ start_canary() {
   say "" "$canary, without callers, at $canary_url"
   smoke "$canary_url" ||
     fail "$canary failed its smoke test and was taken away. Callers are still on $before. Mend the lines above, then release again.${advice:-}"
+  local tried=$canary
+  read_traffic
   trap - EXIT
+  [ "$canary" = "$tried" ] || # nor is what is there now ours to take away
+    fail "Another release took the address of $tried while it was tried. Callers are still on $serving. Let that one end, then release again."
 }
 
 # disable VERSION: how to take a version of the key away

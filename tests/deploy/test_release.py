@@ -208,6 +208,22 @@ def test_traffic_that_cannot_be_moved_is_said(deployed: Project) -> None:
     assert deployed.serving.name == before
 
 
+def test_a_release_that_another_overtakes_moves_nobody(deployed: Project) -> None:
+    before = deployed.serving.name
+    other = deployed.root / "deploy/other.sh"
+    move = f"gcloud run services update-traffic {SERVICE} --region=us-central1 --project=$PROJECT"
+    other.write_text(f"#!/bin/sh\n{move} --update-tags=canary={before} >&2\ndeploy/id_token.py\n")
+    other.chmod(0o755)
+    deployed.edit(
+        "deploy/names.sh", "SMOKE_EMAIL:+deploy/id_token.py", "SMOKE_EMAIL:+deploy/other.sh"
+    )
+    done = deployed.deploy()
+    assert done.status == 1
+    assert "Another release took the address" in done.last
+    assert deployed.serving.name == before
+    assert deployed.cloud.tags(SERVICE) == {"canary": before}
+
+
 def test_a_release_that_is_interrupted_leaves_no_canary(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.interrupt("deploy/deploy.sh", after="accounts:signInWithPassword")

@@ -91,6 +91,12 @@ VARIANTS = {
     "a smoke test that fails stops nothing": Variant(
         DEPLOY, 'smoke "$canary_url" ||', 'smoke "$canary_url" || true ||', BAD_KEY
     ),
+    "a release promotes what another release tried": Variant(
+        DEPLOY,
+        '[ "$canary" = "$tried" ] ||',
+        "true ||",
+        "test_release.py::test_a_release_that_another_overtakes_moves_nobody",
+    ),
     "a canary that failed keeps its address": Variant(
         DEPLOY, """trap "trap - EXIT; withdraw '$older'" EXIT""", ":", BAD_KEY
     ),
