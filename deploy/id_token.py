@@ -23,7 +23,7 @@ def main() -> str | None:
     password = subprocess.run([*read, "--project", project], stdout=subprocess.PIPE, text=True)
     if password.returncode:
         return f"The password in the secret {secret} cannot be read; see above."
-    person = {"email": os.environ["SMOKE_EMAIL"], "password": password.stdout}
+    person = {"email": os.environ["SMOKE_EMAIL"], "password": password.stdout.rstrip("\r\n")}
     request = urllib.request.Request(
         f"{SIGN_IN}?{urllib.parse.urlencode({'key': os.environ['FIREBASE_WEB_API_KEY']})}",
         json.dumps({**person, "returnSecureToken": True}).encode(),

@@ -8,9 +8,10 @@ source deploy/names.sh
 # shellcheck source=deploy/size.sh
 source deploy/size.sh
 
-PYTHON=.venv/bin/python
+LIVETOKEN=(.venv/bin/python -m livetoken)
 ENVIRONMENT=deploy/env.yaml
-CANARY=canary # the traffic tag of a revision under test
+# Tags that give a revision an address of its own: while it is tried, and once it has passed.
+TRIAL=trial CANARY=canary
 
 trap 'fail "Stopped by a failure that is not foreseen (line $LINENO). Run it again: it goes on from there."' ERR
 trap 'fail "Interrupted. Run it again: it goes on from there."' INT TERM HUP
@@ -48,10 +49,10 @@ need_project() {
 # preflight: refuse, before anything is touched, what would not serve; sets `facts`
 preflight() {
   need_project
-  make --silent ready || fail "The tools that check the policy could not be installed; see above."
+  make --silent ready || fail "The tools that check the policy could not be installed; see above. Another Python: PYTHON=python3.13 $0"
 
   local text name value file
-  text=$("$PYTHON" -m livetoken preflight "$ENVIRONMENT") ||
+  text=$("${LIVETOKEN[@]}" preflight "$ENVIRONMENT") ||
     fail "Nothing was deployed: mend the lines above. make lock writes the lock; commit it with the policy."
   declare -gA facts=()
   while IFS='=' read -r name value; do facts[$name]=$value; done <<<"$text"
@@ -70,7 +71,7 @@ preflight() {
   fi
 }
 
-# add_version SECRET WHAT: ask for a secret, or read it from a pipe, and add it as a new version
+# add_version SECRET WHAT HOW: ask for a secret, or read it from a pipe, and add it as a new version
 add_version() {
   local secret=$1 what=$2 value="" LC_ALL=C # where only ASCII is [:graph:]
   if [ -t 0 ]; then
@@ -79,7 +80,7 @@ add_version() {
   else
     IFS= read -r value || true
   fi
-  [ -n "$value" ] || fail "No $what was given, and none was stored. Run it again and paste it, or send it through a pipe."
+  [ -n "$value" ] || fail "No $what was given, and none was stored. Run it again and $3."
   case $value in *[![:graph:]]*) fail "The $what holds a blank or a character that is not ASCII, and was not stored." ;; esac
   # printf is bash's own, so that the value is in no list of processes
   printf '%s' "$value" | quietly secrets versions add "$secret" --data-file=- ||
@@ -112,20 +113,36 @@ deploy_revision() {
     fail "The deploy failed; see above. Callers notice nothing of it. Mend the cause and run it again."
 }
 
-# read_traffic: sets `serving` (the revision with the most traffic), `url`, `canary` and `canary_url`
+# read_traffic: sets `url`, `canary`, `trial` and `trial_url`, the `tags` of these that there are, and
+# `serving`: of all but the canary, the revision with the most callers
 # shellcheck disable=SC2034 # the scripts read them
 read_traffic() {
   local rows revision percent tag address tagged most=0
-  serving="" url="" canary="" canary_url=""
+  serving="" url="" canary="" trial="" trial_url="" tags=""
   rows=$(ask run services list --region="$REGION" --filter="metadata.name=$SERVICE" \
     --flatten='status.traffic[]' --format='csv[no-heading](status.url,status.traffic.revisionName,status.traffic.percent,status.traffic.tag,status.traffic.url)') ||
     fail "The service $SERVICE cannot be read; see above. Has deploy/setup.sh been run?"
   while IFS=, read -r address revision percent tag tagged; do
-    [ -n "$revision" ] || continue
     url=$address
-    if [ "${percent:-0}" -gt "$most" ] && [ "$tag" != "$CANARY" ]; then most=$percent serving=$revision; fi
-    if [ "$tag" = "$CANARY" ]; then canary=$revision canary_url=$tagged; fi
+    case $tag in
+      "$CANARY") canary=$revision ;;
+      "$TRIAL") trial=$revision trial_url=$tagged ;;
+      *) continue ;;
+    esac
+    tags+=${tags:+,}$tag
   done <<<"$rows"
+  while IFS=, read -r address revision percent tag tagged; do
+    if [ "${percent:-0}" -gt "$most" ] && [ "$revision" != "$canary" ]; then most=$percent serving=$revision; fi
+  done <<<"$rows"
+}
+
+# move SHARES FLAG...: give revisions their shares of the callers, and take the `tags` away
+move() {
+  local shares=$1
+  shift
+  quietly run services update-traffic "$SERVICE" --region="$REGION" --to-revisions="$shares" \
+    ${tags:+--remove-tags="$tags"} "$@" ||
+    fail "The traffic could not be moved; see above. It is where it was."
 }
 
 # smoke URL: try a deployment as its callers will
@@ -136,6 +153,6 @@ smoke() {
   for origin in "${origins[@]}"; do options+=(--origin="$origin"); done
   [ -z "$ID_TOKEN_COMMAND" ] || options+=(--id-token-command="$ID_TOKEN_COMMAND")
   [ -z "$APP_CHECK_COMMAND" ] || options+=(--app-check-command="$APP_CHECK_COMMAND")
-  "$PYTHON" -m livetoken smoke "${options[@]}" "$1"
+  "${LIVETOKEN[@]}" smoke "${options[@]}" "$1"
 }
 export PROJECT SMOKE_EMAIL SMOKE_SECRET FIREBASE_WEB_API_KEY # for deploy/id_token.py

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up a project for livetoken, once, and deploys it for the first time. Run by an owner:
 #
-#   deploy/setup.sh                 asks for the Gemini API key
-#   deploy/setup.sh < key.txt       takes it from a file, or from a pipe
+#   deploy/setup.sh                 asks for the Gemini API key, and for a test person's password
+#   deploy/setup.sh < key.txt       takes the key from a file or a pipe, and the password from SMOKE_PASSWORD
 #
 # It can be run again at any time: what is there already stays as it is.
 
@@ -22,7 +22,7 @@ create_account() {
     fail "The service account $1 could not be made; see above. It takes roles/owner, or roles/iam.serviceAccountCreator."
 }
 
-# create_secret NAME WHAT: make a secret, and ask for its value where it has none
+# create_secret NAME WHAT HOW: make a secret, and ask for its value where it has none
 create_secret() {
   if ! grep -qxF -- "$1" <<<"$secrets"; then
     quietly secrets create "$1" --replication-policy=automatic ||
@@ -31,7 +31,7 @@ create_secret() {
   local versions
   versions=$(ask secrets versions list "$1" --filter=state=enabled --limit=1 --format='value(name)') ||
     fail "The versions of the secret $1 cannot be listed; see above."
-  [ -n "$versions" ] || add_version "$1" "$2"
+  [ -n "$versions" ] || add_version "$@"
 }
 
 # grant ACCOUNT ROLE WHERE...: WHERE is gcloud's group and the resource's name. An account that was
@@ -67,8 +67,13 @@ say "accounts  $RUNTIME, $BUILDER, $RELEASER"
 
 secrets=$(ask secrets list --format='value(name.basename())') ||
   fail "The secrets cannot be listed; see above. Listing takes roles/owner or roles/secretmanager.viewer."
-create_secret "$KEY_SECRET" "Gemini API key"
-[ -z "$SMOKE_EMAIL" ] || create_secret "$SMOKE_SECRET" "password of $SMOKE_EMAIL"
+create_secret "$KEY_SECRET" "Gemini API key" "paste it, or send it through a pipe"
+create_password() { create_secret "$SMOKE_SECRET" "password of $SMOKE_EMAIL" "type it, or set SMOKE_PASSWORD"; }
+if [ -n "$SMOKE_EMAIL" ] && [ -z "${SMOKE_PASSWORD:-}" ] && [ -t 0 ]; then
+  create_password
+elif [ -n "$SMOKE_EMAIL" ]; then # a pipe carries the key, which shall never become the password
+  create_password < <(printf '%s' "${SMOKE_PASSWORD:-}")
+fi
 say "secrets   $KEY_SECRET${SMOKE_EMAIL:+, $SMOKE_SECRET}"
 
 # The function reads its key, and holds no role on the project or anything else in it.
@@ -97,6 +102,7 @@ else
   # works under domain-restricted sharing too, where allUsers may hold no role.
   deploy_revision --no-invoker-iam-check
   read_traffic
+  move "$serving=100" # by its name, so that a later deploy serves nobody before it is tried
 fi
 
 smoke "$url" || fail "$SERVICE is deployed at $url, and does not do what it must; see the table. Mend the cause, then run deploy/deploy.sh."

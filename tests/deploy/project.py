@@ -129,9 +129,9 @@ class Project:
         tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
         return {**environment, "PATH": f"{tools}:{environment['PATH']}"}
 
-    def setup(self, typed: str = f"{API_KEY}\n{PASSWORD}\n") -> Ran:
-        """Set up as the owner, who types the key and the test person's password."""
-        return self.run("deploy/setup.sh", typed=typed)
+    def setup(self, typed: str = f"{API_KEY}\n", password: str = PASSWORD) -> Ran:
+        """Set up as the owner, with the key in a pipe and the test person's password beside it."""
+        return self.run("deploy/setup.sh", typed=typed, variables={"SMOKE_PASSWORD": password})
 
     def deploy(self, *arguments: str, typed: str = "", principal: str | None = None) -> Ran:
         """Release as the releaser, or as somebody else."""

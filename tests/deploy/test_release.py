@@ -89,7 +89,7 @@ def test_a_deploy_that_fails_changes_nothing(deployed: Project, fails: str) -> N
         members.members.pop("roles/secretmanager.secretAccessor")
     done = deployed.deploy()
     assert done.status == 1
-    assert "The deploy failed; see above." in done.last
+    assert "The deploy failed; see above." in done.last, done.output
     if fails == "start":
         assert "failed to start and listen on the port" in done.output
     assert deployed.serving.name == before
@@ -124,16 +124,16 @@ def test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_tak
     deployed: Project,
 ) -> None:
     before = deployed.serving.name
-    assert deployed.deploy("canary", "10").status == 0
+    assert deployed.deploy("canary", "60").status == 0
     (canary,) = deployed.cloud.tags(SERVICE).values()
-    assert deployed.cloud.traffic(SERVICE) == {before: 90, canary: 10}
+    assert deployed.cloud.traffic(SERVICE) == {before: 40, canary: 60}
     deployed.cloud.rules.build_fails = "requirements.txt is broken"
     failed = deployed.deploy()
     assert (failed.status, "The deploy failed; see above." in failed.last) == (1, True)
     assert deployed.cloud.tags(SERVICE) == {"canary": canary}
-    assert deployed.cloud.traffic(SERVICE) == {before: 90, canary: 10}
+    assert deployed.cloud.traffic(SERVICE) == {before: 40, canary: 60}
     half_way = deployed.cloud.snapshot()
-    assert deployed.deploy("promote").status == 0
+    assert deployed.deploy("promote").last.endswith(f"deploy.sh rollback {before}")
     assert deployed.serving.name == canary
     assert deployed.cloud.tags(SERVICE) == {}
     deployed.cloud.restore(half_way)
@@ -142,8 +142,15 @@ def test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_tak
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_there_is_nothing_to_promote(deployed: Project) -> None:
+def test_what_was_not_tried_to_its_end_is_not_promoted(deployed: Project) -> None:
+    before = deployed.serving.name
+    tag = ("gcloud", "run", "services", "update-traffic", SERVICE, "--region=us-central1")
+    killed = (*tag, f"--update-tags=trial={before}", "--project=demo-livetoken")
+    assert deployed.run(*killed).status == 0
     assert "no canary to promote" in deployed.deploy("promote").last
+    assert deployed.deploy("rollback").status == 0
+    assert deployed.cloud.tags(SERVICE) == {}
+    assert deployed.serving.name == before
 
 
 def test_a_rotation_serves_with_the_new_key_and_rolls_back_to_the_old(deployed: Project) -> None:
@@ -168,8 +175,8 @@ def test_a_rotation_to_a_bad_key_fails_its_smoke_test_and_moves_nobody(deployed:
     done = deployed.deploy("rotate", typed="not-the-key\n", principal="owner@example.com")
     assert done.status == 1
     assert "GEMINI_REFUSED" in done.output
-    assert f"Callers are still on {before}" in done.last
-    assert "versions disable 2 --secret=livetoken-key" in done.last
+    assert "Callers are where they were" in done.last
+    assert "versions disable 2 --secret=livetoken-key" in done.output
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {}
 
@@ -212,7 +219,7 @@ def test_a_release_that_another_overtakes_moves_nobody(deployed: Project) -> Non
     before = deployed.serving.name
     other = deployed.root / "deploy/other.sh"
     move = f"gcloud run services update-traffic {SERVICE} --region=us-central1 --project=$PROJECT"
-    other.write_text(f"#!/bin/sh\n{move} --update-tags=canary={before} >&2\ndeploy/id_token.py\n")
+    other.write_text(f"#!/bin/sh\n{move} --update-tags=trial={before} >&2\ndeploy/id_token.py\n")
     other.chmod(0o755)
     deployed.edit(
         "deploy/names.sh", "SMOKE_EMAIL:+deploy/id_token.py", "SMOKE_EMAIL:+deploy/other.sh"
@@ -221,7 +228,7 @@ def test_a_release_that_another_overtakes_moves_nobody(deployed: Project) -> Non
     assert done.status == 1
     assert "Another release took the address" in done.last
     assert deployed.serving.name == before
-    assert deployed.cloud.tags(SERVICE) == {"canary": before}
+    assert deployed.cloud.tags(SERVICE) == {"trial": before}
 
 
 def test_a_release_that_is_interrupted_leaves_no_canary(deployed: Project) -> None:

@@ -71,6 +71,15 @@ def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person
     assert project.grants("livetoken-release") == ACCOUNTS["livetoken-release"] - {password}
 
 
+def test_a_key_that_is_piped_is_never_the_password(project: Project) -> None:
+    project.put_in_place()
+    project.cloud.state.secrets[PASSWORD_SECRET].versions.clear()
+    done = project.setup(password="")
+    assert done.status == 1
+    assert "type it, or set SMOKE_PASSWORD" in done.last
+    assert project.cloud.state.secrets[PASSWORD_SECRET].versions == {}
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -81,7 +90,9 @@ def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person
     ],
 )
 def test_a_key_that_is_none_is_not_stored(project: Project, typed: str, said: str) -> None:
-    lines = f"source deploy/lib.sh; add_version {KEY_SECRET} 'Gemini API key'; echo stored"
+    lines = (
+        f"source deploy/lib.sh; add_version {KEY_SECRET} 'Gemini API key' 'try'; echo stored"
+    )
     done = project.run("bash", "-c", lines, typed=typed, variables={"LC_ALL": "C.UTF-8"})
     assert done.status == 1
     assert said in done.last
