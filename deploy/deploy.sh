@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Releases, and takes back.
 #
-#   deploy/deploy.sh                      release: a canary without callers, a smoke test, then all traffic
+#   deploy/deploy.sh                      release: a revision without callers, a smoke test, then all traffic
 #   deploy/deploy.sh canary [PERCENT]     stop after the smoke test, with PERCENT of the callers (default 0)
 #   deploy/deploy.sh promote              all traffic to that canary
 #   deploy/deploy.sh rollback [REVISION]  all traffic off the canary, or to a revision that served before

@@ -10,7 +10,7 @@ KEY_SECRET="livetoken-key"     # the secret that holds the Gemini API key
 # Service accounts. Each may do one job.
 RUNTIME="livetoken"            # the function runs as it: reads the key, and nothing else anywhere
 BUILDER="livetoken-build"      # builds the container
-RELEASER="livetoken-release"   # cloudbuild.yaml runs as it: releases, and reads no key
+RELEASER="livetoken-release"   # cloudbuild.yaml, which names it too, runs as it: releases, and reads no key
 
 # The test person whose ID token the smoke test shows. Without one it checks refusals alone, and not
 # that a token is made or that a model exists. For Firebase: a user with a password, made in the

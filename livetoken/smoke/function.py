@@ -69,8 +69,8 @@ class Answer:
         if self.status in (401, 403):
             return (
                 ": it is not the function that answers, so Cloud Run's IAM may stand in front of"
-                " it. Deploy with --no-invoker-iam-check, or give allUsers the role"
-                " roles/run.invoker"
+                " it. Run gcloud run services update SERVICE --no-invoker-iam-check, or give"
+                " allUsers the role roles/run.invoker"
             )
         if self.status == 404:
             return ": there is no such service"

@@ -90,9 +90,7 @@ def test_a_key_that_is_piped_is_never_the_password(project: Project) -> None:
     ],
 )
 def test_a_key_that_is_none_is_not_stored(project: Project, typed: str, said: str) -> None:
-    lines = (
-        f"source deploy/lib.sh; add_version {KEY_SECRET} 'Gemini API key' 'try'; echo stored"
-    )
+    lines = f"source deploy/lib.sh; add_version {KEY_SECRET} 'Gemini API key' 'try'; echo stored"
     done = project.run("bash", "-c", lines, typed=typed, variables={"LC_ALL": "C.UTF-8"})
     assert done.status == 1
     assert said in done.last
