@@ -29,6 +29,7 @@ PASSWORD_SECRET = "livetoken-smoke-password"
 PASSWORD = "bob-password-0123"
 APIS = (*("run", "cloudbuild", "artifactregistry", "secretmanager", "iam", "cloudresourcemanager"),)
 NEW_KEY = "new-key-0123456789abcdefghijklmnopqrstuvw"
+NUMBER = 'FIREBASE_PROJECT_NUMBER: "123456789012"\n'
 POLICY = """
 api_version = "v1alpha"
 [profiles.default]
@@ -233,7 +234,7 @@ def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
             "FIREBASE_KEYS_URL": f"{stack.issuer_url}/keys/firebase",
         }
         written = "".join(f'{name}: "{value}"\n' for name, value in stands_in.items())
-        (project.root / "deploy/env.yaml").write_text(written)
+        (project.root / "deploy/env.yaml").write_text(written + NUMBER)
         project.write_policy(POLICY)
         yield project
 

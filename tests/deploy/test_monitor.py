@@ -1,17 +1,11 @@
 """`deploy/monitor.sh`: what is watched is there, once, for the service as it is called."""
 
 import json
-from pathlib import Path
 
 from project import Project
 
-from local.function import ROOT
-
 EMAIL = "ops@example.com"
-
-
-def names(folder: str) -> set[str]:
-    return {file.stem for file in Path(ROOT, "deploy/monitoring", folder).glob("*.yaml")}
+METRICS = {"livetoken_latency", "livetoken_decisions"}
 
 
 def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: Project) -> None:
@@ -23,11 +17,16 @@ def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: P
     state.alert_policies["70"] = {"name": slow, "displayName": "livetoken: slow"}
     board = "projects/123456789012/dashboards/80"
     state.dashboards["80"] = {"name": board, "displayName": "livetoken", "etag": "v1"}
+    for kind, kept in (("metrics", METRICS), ("alerts", {"slow", "no-mints"})):
+        for file in (project.root / "deploy/monitoring" / kind).glob("*.yaml"):
+            if file.stem not in kept:  # gcloud takes a second for each
+                file.unlink()
     done = project.run("deploy/monitor.sh", EMAIL)
     assert done.status == 0, done.output
-    assert set(state.log_metrics) == names("metrics")
+    assert set(state.log_metrics) == METRICS
     alerts = {each["displayName"]: each for each in state.alert_policies.values()}
-    assert len(alerts) == len(state.alert_policies) == len(names("alerts"))
+    assert alerts.keys() == {"livetoken: slow", "livetoken: no mints"}
+    assert len(state.alert_policies) == 2
     assert alerts["livetoken: slow"]["name"] == slow
     assert len(alerts["livetoken: slow"]["conditions"]) == 2
     (channel,) = state.notification_channels.values()

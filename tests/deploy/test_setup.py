@@ -54,8 +54,6 @@ def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person
     text = (project.root / "policy.toml").read_text()
     callers = '[callers]\napp_check = "consume"\n[profiles.default]'
     project.write_policy(text.replace("[profiles.default]", callers, 1))
-    with (project.root / "deploy/env.yaml").open("a") as variables:
-        variables.write('FIREBASE_PROJECT_NUMBER: "123456789012"\n')
     project.cloud.rules.faults = [Fault("POST", "/serviceAccounts$", outcome=403, skip=1)]
     broken = project.setup(typed=API_KEY)
     assert broken.status == 1

@@ -15,8 +15,10 @@ from project import copy_work_tree
 
 SETUP, LIB, DEPLOY = "deploy/setup.sh", "deploy/lib.sh", "deploy/deploy.sh"
 FROM_NOTHING = "test_setup.py::test_an_empty_project_serves_after_one_command"
-RELEASE = "test_release.py::test_a_release_serves_everybody_before_a_rollback_and_after_it"
-BAD_KEY = "test_release.py::test_a_rotation_to_a_bad_key_fails_its_smoke_test_and_moves_nobody"
+RELEASE = "test_release.py::test_a_release_after_a_rollback_serves_everybody_and_nothing_sticks"
+ROTATION = (
+    "test_release.py::test_a_rotation_to_a_bad_key_moves_nobody_and_the_next_serves_and_can_go_back"
+)
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ VARIANTS = {
         DEPLOY,
         'deploy_revision --no-traffic --tag="$TRIAL"',
         'deploy_revision --tag="$TRIAL"',
-        BAD_KEY,
+        ROTATION,
     ),
     "a smoke test that fails stops nothing": Variant(
-        DEPLOY, 'smoke "$trial_url" ||', 'smoke "$trial_url" || true ||', BAD_KEY
+        DEPLOY, 'smoke "$trial_url" ||', 'smoke "$trial_url" || true ||', ROTATION
     ),
     "a release promotes what another release tried": Variant(
         DEPLOY,
@@ -98,7 +100,7 @@ VARIANTS = {
         "test_release.py::test_a_release_that_another_overtakes_moves_nobody",
     ),
     "a canary that failed keeps its address": Variant(
-        DEPLOY, "  trap withdraw EXIT", "  :", BAD_KEY
+        DEPLOY, "  trap withdraw EXIT", "  :", ROTATION
     ),
     "a release leaves all callers where they were": Variant(
         DEPLOY, '  move "$1=100"\n', "", RELEASE
@@ -113,7 +115,7 @@ VARIANTS = {
         LIB,
         "GEMINI_API_KEY=$KEY_SECRET:$version",
         "GEMINI_API_KEY=$KEY_SECRET:latest",
-        "test_release.py::test_a_rotation_serves_with_the_new_key_and_rolls_back_to_the_old",
+        ROTATION,
     ),
     "a canary with most of the callers is taken for what serves": Variant(
         LIB,
