@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from cloud.cloud import OWNER, Cloud
 
 PATIENCE = 120  # seconds that a command may take
-
-
-def gcloud() -> str:
-    """The path of gcloud. Where it is missing the test is skipped, and fails where `CI=true`."""
-    found = shutil.which("gcloud")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("gcloud is missing, and this is CI")
-        pytest.skip("gcloud is missing")
-    return found
 
 
 @dataclass(frozen=True)
@@ -67,4 +53,4 @@ class Terminal:
     def gcloud(self, *words: str, principal: str = OWNER, stdin: str = "", code: int = 0) -> Done:
         """Run gcloud on the stand-in's project."""
         project = f"--project={self.cloud.state.project}"
-        return self.run(gcloud(), *words, project, principal=principal, stdin=stdin, code=code)
+        return self.run("gcloud", *words, project, principal=principal, stdin=stdin, code=code)

@@ -9,7 +9,7 @@ import json
 from cloud.call import Answer, Call, Route
 from cloud.errors import Refused, exists, not_found
 from cloud.state import Bucket, Json, timestamp
-from cloud.world import Api
+from cloud.world import Api, World
 
 
 class Storage(Api):
@@ -17,8 +17,8 @@ class Storage(Api):
 
     name = "storage.googleapis.com"
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
         self._uploads: dict[str, tuple[str, str]] = {}
 
     def table(self) -> list[Route]:
