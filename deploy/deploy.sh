@@ -99,10 +99,8 @@ case "$#:${1:-release}" in
     preflight
     need_service
     try_revision
-    shares="$serving=$((100 - percent))"
-    [ "$percent" -eq 0 ] || shares="$trial=$percent,$shares"
     tags=$TRIAL
-    move "$shares" --update-tags="$CANARY=$trial"
+    move "$trial=$percent,$serving=$((100 - percent))" --update-tags="$CANARY=$trial"
     say "" "$trial has $percent % of the callers; $serving has the rest." \
       "deploy/deploy.sh promote gives it all, deploy/deploy.sh rollback takes it away."
     ;;

@@ -2,7 +2,17 @@
 
 import pytest
 from cloud import Fault
-from project import ACCOUNTS, APIS, KEY_SECRET, PASSWORD, PASSWORD_SECRET, Project, masked, readme
+from project import (
+    ACCOUNTS,
+    APIS,
+    KEY_SECRET,
+    PASSWORD,
+    PASSWORD_SECRET,
+    SERVICE,
+    Project,
+    masked,
+    readme,
+)
 from stack import API_KEY
 
 
@@ -29,6 +39,8 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     for secret in (API_KEY, PASSWORD):
         assert secret not in done.output
     assert project.cloud.leaks(API_KEY.encode()) == []
+    (traffic,) = project.cloud.service(SERVICE).spec["traffic"]
+    assert traffic["revisionName"] == project.serving.name
     assert project.serving.account == project.cloud.account("livetoken")
     assert project.serving.secrets == {"GEMINI_API_KEY": f"{KEY_SECRET}:1"}
 

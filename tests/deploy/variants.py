@@ -53,6 +53,9 @@ VARIANTS = {
         "deploy_revision --allow-unauthenticated",
         FROM_NOTHING,
     ),
+    "a later deploy past the scripts serves everybody": Variant(
+        SETUP, '  move "$serving=100" #', "  : #", FROM_NOTHING
+    ),
     "built as the project's default account": Variant(
         LIB,
         '--build-service-account="projects/$PROJECT/serviceAccounts/$(account "$BUILDER")"',

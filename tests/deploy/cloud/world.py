@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -33,7 +34,7 @@ class World:
         self.access = Access(state, self.rules)
 
 
-class Api:
+class Api(ABC):
     """One of Google's APIs: its hosts and its routes.
 
     Every handler runs under the one lock; it raises `Refused` for what Google would refuse and
@@ -49,9 +50,9 @@ class Api:
         self.world = world
         self.routes: list[Route] = self.table()
 
+    @abstractmethod
     def table(self) -> list[Route]:
         """Its routes."""
-        raise NotImplementedError
 
     @property
     def state(self) -> State:
