@@ -6,9 +6,11 @@ BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
 READY := .venv/ready-$(VERSION)
 READY_DEPLOY := .venv/ready-deploy-$(VERSION)
+READY_CLIENTS := .venv/ready-clients-$(VERSION)
+CLIENTS := tests/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help ready run test test-deploy test-deploy-variants check lock schema requirements bench clean
+.PHONY: help ready run test test-deploy test-deploy-variants test-clients check lock schema requirements bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +24,11 @@ test: $(READY) ## linter, types and tests
 	@tests/install-redis
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy . --exclude ^tests/deploy/
+	$(BIN)/mypy . --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy
-	@echo "Left out: deploy/ and cloudbuild.yaml, which make test-deploy runs with real gcloud."
+	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
+	@echo "Left out: deploy/ and cloudbuild.yaml (make test-deploy, with gcloud); the page and clients'" \
+		"SDKs (make test-clients, with Node and Chromium)."
 
 test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and a stand-in of Google Cloud
 	@command -v gcloud >/dev/null || { \
@@ -37,6 +40,12 @@ test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and 
 
 test-deploy-variants: $(READY_DEPLOY) ## mistakes in the deploy scripts, and whether a test catches each
 	$(BIN)/pytest -v -n 3 --dist worksteal tests/deploy/variants.py
+
+test-clients: $(READY_CLIENTS) ## the page in Chromium, and the SDKs that client apps use
+	@$(CLIENTS)/install-chromium
+	MYPYPATH=tests $(BIN)/mypy $(CLIENTS)
+	cd $(CLIENTS) && npx biome ci && npx tsc
+	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
 
 check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
 	@$(BIN)/python -m livetoken check
@@ -52,6 +61,7 @@ requirements: $(READY) ## compile requirements*.in into requirements*.txt, with 
 	$(BIN)/uv pip compile $(COMPILE) requirements.in -o requirements.txt
 	$(BIN)/uv pip compile $(COMPILE) requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile $(COMPILE) requirements-deploy.in -o requirements-deploy.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements-clients.in -o requirements-clients.txt
 COMPILE := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
@@ -78,4 +88,12 @@ $(READY): requirements.txt requirements-dev.txt
 $(READY_DEPLOY): $(READY) requirements-deploy.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-deploy.txt
+	@touch $@
+
+$(READY_CLIENTS): $(READY) requirements-clients.txt $(CLIENTS)/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "It takes Node 20 or later and npm: https://nodejs.org" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-clients.txt
+	cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
