@@ -75,6 +75,11 @@ class Behaviour:
     silence: float = 0.5
     """Seconds of quiet audio after which somebody has finished speaking."""
 
+    plays: bool = False
+    """Whether a turn is over only when its sound has been played, and is interrupted until then.
+
+    So it is at the real service; a test that does not ask for it need not wait."""
+
     calls_functions: bool = False
     """Whether the model calls the first function that it has, in the place of an answer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -20,7 +21,10 @@ CHUNK = speech.RATE_OUT * 2 // 5  # bytes: 0.2 s of audio a message
 
 
 class Exchange:
-    """Answers each turn with sound, with words where the setup asks for them, and with a handle."""
+    """Answers each turn with sound, with words where the setup asks for them, and with a handle.
+
+    Whoever speaks hears a tone, themselves, and a tone; whoever writes hears a tone.
+    """
 
     def __init__(
         self, state: State, setup: Setup, conversation: Conversation, websocket: WebSocket
@@ -30,8 +34,12 @@ class Exchange:
         self._conversation = conversation
         self._websocket = websocket
         self._written: list[str] = []
-        detection = setup.get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
+        self._ending: asyncio.Task[None] | None = None
+        """The end of a turn whose sound is being played."""
+        realtime = setup.get("realtimeInputConfig", {})
+        detection = realtime.get("automaticActivityDetection", {})
         self._ear = speech.Ear(by_hand=detection.get("disabled", False))
+        self._interruptible = realtime.get("activityHandling") != "NO_INTERRUPTION"
 
     async def take(self, message: dict[str, Any]) -> None:
         """One message of the client, in camelCase. Raises Invalid for one that makes no sense."""
@@ -40,7 +48,14 @@ class Exchange:
         elif "realtimeInput" in message:
             await self._realtime(message["realtimeInput"])
 
+    async def close(self) -> None:
+        """Play nothing any more."""
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.gather(self._ending, return_exceptions=True)
+
     async def _content(self, content: dict[str, Any]) -> None:
+        await self._interrupt()
         self._written += [
             part["text"]
             for turn in content.get("turns", [])
@@ -54,6 +69,7 @@ class Exchange:
 
     async def _realtime(self, realtime: dict[str, Any]) -> None:
         if "text" in realtime:
+            await self._interrupt()
             await self._answer(realtime["text"], speech.tone())
         if "activityStart" in realtime:
             self._ear.start()
@@ -63,22 +79,35 @@ class Exchange:
             for blob in realtime.get("mediaChunks", [])
             if blob.get("mimeType", "").startswith("audio/")
         ]
+        heard: list[Utterance] = []
         for blob in blobs:
             samples = decoded(blob.get("data", ""))
-            for heard in self._ear.hear(samples, _rate(blob), self._state.behaviour.silence):
-                await self._echo(heard)
+            heard += self._ear.hear(samples, _rate(blob), self._state.behaviour.silence)
         if "activityEnd" in realtime or realtime.get("audioStreamEnd"):
-            said = self._ear.end()
-            if said is not None:
-                await self._echo(said)
+            heard += self._ear.end()
+        if self._interruptible and (heard or self._ear.speaking):
+            await self._interrupt()
+        for said in heard:
+            await self._echo(said)
+
+    async def _interrupt(self) -> None:
+        """The client speaks before the last answer has been played."""
+        if self._ending is not None and not self._ending.done():
+            self._ending.cancel()
+            self._ending = None
+            await self._say({"interrupted": True})
+            await self._say({"turnComplete": True})
 
     async def _echo(self, heard: Utterance) -> None:
         words = f"({heard.seconds:.1f} seconds of speech)"
         if "inputAudioTranscription" in self._setup:
             await self._say({"inputTranscription": {"text": words}})
-        await self._answer(words, speech.resampled(heard.samples, heard.rate))
+        voice = speech.resampled(heard.samples, heard.rate)
+        await self._answer(words, speech.tone() + voice + speech.tone(hertz=330.0))
 
     async def _answer(self, text: str, sound: bytes) -> None:
+        if self._ending is not None:
+            await self._ending
         turns = self._conversation.turns
         turns.append(text)
         function = next(self._functions(), None)
@@ -109,9 +138,16 @@ class Exchange:
             "responseTokenCount": said_tokens,
             "totalTokenCount": asked + said_tokens,
         }
-        await send(
-            self._websocket, {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
-        )
+        end = {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
+        if self._state.behaviour.plays:
+            self._ending = asyncio.create_task(self._end(speech.seconds(sound), end))
+        else:
+            await send(self._websocket, end)
+
+    async def _end(self, seconds: float, end: dict[str, Any]) -> None:
+        """End a turn once its sound has been played."""
+        await asyncio.sleep(seconds)
+        await send(self._websocket, end)
 
     def _functions(self) -> Iterator[dict[str, Any]]:
         for tool in self._setup.get("tools", []):

@@ -53,9 +53,13 @@ async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSo
     try:
         await send(websocket, {"setupComplete": {}})
         exchange = Exchange(state, session.setup, conversation, websocket)
-        await _first_to_end(
-            _converse(websocket, session, exchange, known), _watch(state, token, opened, websocket)
-        )
+        try:
+            await _first_to_end(
+                _converse(websocket, session, exchange, known),
+                _watch(state, token, opened, websocket),
+            )
+        finally:
+            await exchange.close()
     except Close as end:
         session.closed, conversation.open = end.code, False
         await _close(websocket, end)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 RATE_IN, RATE_OUT = 16_000, 24_000
 LOUD = 500  # of 32,767: the peak from which a frame counts as speech
 FRAMES_PER_SECOND = 50
+SHORTEST = 5  # loud frames, a tenth of a second: less is a click
 LONGEST = 60  # seconds of one utterance
 
 
@@ -38,13 +39,20 @@ class Ear:
         self._rate = RATE_IN
         self._pending = b""
         self._speech = bytearray()
+        self._loud = 0  # frames of it
         self._quiet = 0  # bytes of it at the end of the speech
+
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody has begun to speak, and not ended."""
+        return bool(self._speech) and (self._by_hand or self._loud >= SHORTEST)
 
     def start(self) -> None:
         """An utterance begins."""
         if self._by_hand:
             self._open = True
             self._speech.clear()
+            self._loud = 0
 
     def hear(self, samples: bytes, rate: int, silence: float) -> list[Utterance]:
         """Takes audio; the utterances that `silence` seconds of quiet have ended."""
@@ -60,29 +68,35 @@ class Ear:
             length = len(self._speech) / 2 / rate
             over = self._quiet >= silence * rate * 2 and not self._by_hand
             if self._speech and (over or length >= LONGEST):
-                ended.append(self._cut())
+                ended += self._cut()
         return ended
 
-    def end(self) -> Utterance | None:
-        """The utterance under way ends; None if there is none."""
+    def end(self) -> list[Utterance]:
+        """The utterance under way, if there is one, which ends."""
         if self._pending:
             self._frame(self._pending[: len(self._pending) // 2 * 2])
             self._pending = b""
         self._open = not self._by_hand
-        return self._cut() if self._speech else None
+        return self._cut()
 
     def _frame(self, frame: bytes) -> None:
         loud = _peak(frame) >= LOUD
         self._quiet = 0 if loud else self._quiet + len(frame)
+        self._loud += loud
         if loud or self._speech or self._by_hand:
             self._speech += frame
 
-    def _cut(self) -> Utterance:
-        quiet = 0 if self._by_hand else min(self._quiet, len(self._speech))
+    def _cut(self) -> list[Utterance]:
+        heard, quiet = self.speaking, 0 if self._by_hand else min(self._quiet, len(self._speech))
         samples = bytes(self._speech[: len(self._speech) - quiet])
         self._speech.clear()
-        self._quiet = 0
-        return Utterance(samples, self._rate)
+        self._loud = self._quiet = 0
+        return [Utterance(samples, self._rate)] if heard else []
+
+
+def seconds(sound: bytes) -> float:
+    """How long a sound at the output rate takes to play."""
+    return len(sound) / 2 / RATE_OUT
 
 
 def tone(seconds: float = 0.25, hertz: float = 440.0) -> bytes:

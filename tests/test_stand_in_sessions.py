@@ -30,6 +30,8 @@ from stand import (
     words,
 )
 
+from local import speech
+
 # --- resumption ------------------------------------------------------------------------------
 
 
@@ -180,17 +182,20 @@ def test_a_turn_waits_until_it_is_complete(stand: Stand) -> None:
 
 def test_speech_is_echoed_after_silence(stand: Stand) -> None:
     with opened(stand, stand.token(setup(inputAudioTranscription={}))) as ws:
-        quiet, speech = pcm(0.3, loud=False), pcm(0.4)
-        for samples in (quiet, speech[:5000], speech[5000:], quiet):
+        quiet, voice = pcm(0.3, loud=False), pcm(0.4)
+        for samples in (quiet, voice[:5000], voice[5000:], quiet):
             ws.send(json.dumps(audio(samples)))
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
         got = turn(ws, audio(quiet))
     assert words(got, "inputTranscription") == ["(0.4 seconds of speech)"]
     assert words(got) == ["I heard: (0.4 seconds of speech) (turn 1)"]
-    echoed = array.array("h", sound(got))
+    tone, heard = len(speech.tone()), array.array("h", sound(got))
+    echoed = heard[tone // 2 : -tone // 2]
     assert abs(len(echoed) - 0.4 * 24_000) < 0.05 * 24_000
     assert max(echoed) > 8000
+    assert heard[: tone // 2].tobytes() == speech.tone()
+    assert 5000 < max(heard[-tone // 2 :]) < 7000
 
 
 def test_speech_is_echoed_when_the_stream_ends(stand: Stand) -> None:
@@ -198,6 +203,51 @@ def test_speech_is_echoed_when_the_stream_ends(stand: Stand) -> None:
         end = {"realtimeInput": {"audioStreamEnd": True}}
         got = turn(ws, end, audio(pcm(0.3)), end)
     assert words(got) == ["I heard: (0.3 seconds of speech) (turn 1)"]
+
+
+def test_a_click_is_no_speech(stand: Stand) -> None:
+    with opened(stand, stand.token()) as ws:
+        ws.send(json.dumps(audio(pcm(0.06) + pcm(1, loud=False))))
+        with pytest.raises(TimeoutError):
+            ws.recv(timeout=0.1)
+
+
+def test_a_turn_is_over_when_its_sound_has_been_played(stand: Stand) -> None:
+    stand.behaviour.plays = True
+    with opened(stand, stand.token()) as ws:
+        begun = time.monotonic()
+        got = turn(ws, hello())
+        assert time.monotonic() - begun > 0.25
+    assert not [m for m in got if "interrupted" in m.get("serverContent", {})]
+
+
+@pytest.mark.parametrize(
+    "speaking", [audio(pcm(0.2)), hello("wait"), {"realtimeInput": {"text": "wait"}}]
+)
+def test_an_answer_under_way_is_interrupted(stand: Stand, speaking: Any) -> None:
+    stand.behaviour.plays = True
+    with opened(stand, stand.token()) as ws:
+        ws.send(json.dumps(audio(pcm(3) + pcm(0.5, loud=False))))
+        got = [message(ws)]
+        while "generationComplete" not in got[-1].get("serverContent", {}):
+            got.append(message(ws))
+        got = turn(ws, speaking)
+        assert {"serverContent": {"interrupted": True}} in got
+        assert got[-1] == {"serverContent": {"turnComplete": True}}
+        if "audio" in speaking.get("realtimeInput", {}):
+            ws.send(json.dumps(audio(pcm(0.5, loud=False))))
+        got = turn(ws)
+        assert words(got)[0].endswith("(turn 2)")
+
+
+def test_a_setup_may_forbid_interruptions(stand: Stand) -> None:
+    stand.behaviour.plays = True
+    polite = setup(realtimeInputConfig={"activityHandling": "NO_INTERRUPTION"})
+    with opened(stand, stand.token(polite)) as ws:
+        speech_and_silence = audio(pcm(0.2) + pcm(0.5, loud=False))
+        got = turn(ws, speech_and_silence, speech_and_silence) + turn(ws)
+    assert len(words(got)) == 2
+    assert not [m for m in got if "interrupted" in m.get("serverContent", {})]
 
 
 def test_activity_can_be_marked_by_hand(stand: Stand) -> None:
@@ -237,7 +287,7 @@ def test_the_sdk_streams_sound(stand: Stand) -> None:
 
     got = asyncio.run(session())
     assert said(got) == "I heard: (0.5 seconds of speech) (turn 1)"
-    assert len(b"".join(m.data for m in got if m.data)) == 24_000
+    assert len(b"".join(m.data for m in got if m.data)) == 2 * len(speech.tone()) + 24_000
 
 
 def test_a_tool_response_is_taken_in_silence(stand: Stand) -> None:
