@@ -1,0 +1,112 @@
+// A client in JavaScript that holds Live sessions, one at a time.
+
+/**
+ * @typedef {{name: string, model: string, apiVersion: string, webSocketUrl: string}} Token
+ *   what the function answered
+ * @typedef {import("@google/genai").LiveConnectConfig} Config
+ * @typedef {import("@google/genai").LiveServerMessage} Message
+ * @typedef {Pick<import("@google/genai").LiveCallbacks, "onmessage" | "onclose">} Callbacks
+ * @typedef {Pick<import("@google/genai").Session,
+ *   "sendClientContent" | "sendRealtimeInput" | "close">} Session
+ * @typedef {(token: Token, model: string, config: Config, callbacks: Callbacks)
+ *   => Promise<Session>} Connect
+ */
+
+/**
+ * The steps of such a client.
+ *
+ * @param {Connect} connect opens a session; may reject, or hang, where it is refused
+ * @returns {import("./steps.mjs").Steps}
+ */
+export function live(connect) {
+  /** @type {Message[]} */
+  let unread = [];
+  /** @type {Promise<{code: number, reason: string}>} */
+  let closed;
+  /** @type {Session} */
+  let session;
+  let wake = () => {};
+
+  /** Wait for the next message. */
+  async function next() {
+    while (unread.length === 0) {
+      const more = new Promise((resolve) => {
+        wake = () => resolve(undefined);
+      });
+      const end = await Promise.race([more, closed]);
+      if (end && unread.length === 0) throw new Error(`closed with ${JSON.stringify(end)}`);
+    }
+    return /** @type {Message} */ (unread.shift());
+  }
+
+  /** Hear an answer out. */
+  async function hear() {
+    const heard = { audio: /** @type {string[]} */ ([]), words: "", handle: "" };
+    for (;;) {
+      const { serverContent, sessionResumptionUpdate } = await next();
+      for (const part of serverContent?.modelTurn?.parts ?? [])
+        heard.audio.push(part.inlineData?.data ?? "");
+      heard.words += serverContent?.outputTranscription?.text ?? "";
+      heard.handle = sessionResumptionUpdate?.newHandle ?? heard.handle;
+      if (serverContent?.turnComplete) return heard;
+    }
+  }
+
+  return {
+    /** @param {{token: Token, model?: string, config: Config}} asked */
+    async open({ token, model, config }) {
+      unread = [];
+      const callbacks = { onmessage: () => {}, onclose: () => {} };
+      closed = new Promise((resolve) => {
+        Object.assign(callbacks, {
+          onmessage: (/** @type {Message} */ message) => {
+            unread.push(message);
+            wake();
+          },
+          onclose: (/** @type {CloseEvent} */ { code, reason }) => resolve({ code, reason }),
+        });
+      });
+      let rejected = "";
+      const connected = connect(token, model ?? token.model, config, callbacks).catch((error) => {
+        rejected = error.message;
+      });
+      const opened = await Promise.race([connected, closed.then(() => undefined)]);
+      if (opened) {
+        session = opened;
+        return {};
+      }
+      const refused = await closed;
+      await new Promise((resolve) => setTimeout(resolve));
+      return { refused, rejected };
+    },
+
+    /** @param {{text: string}} asked */
+    async say({ text }) {
+      session.sendClientContent({ turns: [{ role: "user", parts: [{ text }] }] });
+      return await hear();
+    },
+
+    /** @param {{chunks: string[]}} asked */
+    async speak({ chunks }) {
+      for (const data of chunks)
+        session.sendRealtimeInput({ audio: { data, mimeType: "audio/pcm;rate=16000" } });
+      return await hear();
+    },
+
+    async warned() {
+      for (;;) {
+        const { goAway } = await next();
+        if (goAway) return goAway;
+      }
+    },
+
+    async ended() {
+      return await closed;
+    },
+
+    async close() {
+      session.close();
+      return await closed;
+    },
+  };
+}

@@ -1,0 +1,212 @@
+"""A client in Python that holds Live sessions, one at a time: its steps come on standard input.
+
+    live_in_python.py (google-genai | websocket)
+
+A step and what comes of it are lines of JSON; live.mjs has the same steps in JavaScript.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Protocol
+
+from google import genai
+from google.genai import types
+from google.genai.errors import APIError, ExperimentalWarning
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+Answer = dict[str, Any]
+PATIENCE = 15.0
+"""Seconds after which a step has failed."""
+
+
+class Session(Protocol):
+    """A session, by the SDK or by nothing but a WebSocket."""
+
+    async def say(self, text: str) -> None: ...
+
+    async def speak(self, samples: bytes) -> None: ...
+
+    def messages(self) -> AsyncIterator[Answer]:
+        """Everything that comes, in camelCase, until Ended."""
+        ...
+
+
+class Ended(Exception):
+    """The other side closed, or would not open, with a code and a reason; `told` is the SDK's."""
+
+    def __init__(self, code: int, reason: str, told: str = "") -> None:
+        super().__init__(code, reason)
+        self.closed: Answer = {"code": code, "reason": reason}
+        self.told = told
+
+
+Open = Callable[[Answer, str, Answer], AbstractAsyncContextManager[Session]]
+"""Opens a session with a token, a model and a config. Raises Ended where it is refused."""
+
+
+class ByGenai:
+    """A session of google-genai."""
+
+    def __init__(self, session: genai.live.AsyncSession) -> None:
+        self._session = session
+
+    async def say(self, text: str) -> None:
+        turn = types.Content(role="user", parts=[types.Part(text=text)])
+        await self._session.send_client_content(turns=turn)
+
+    async def speak(self, samples: bytes) -> None:
+        blob = types.Blob(data=samples, mime_type="audio/pcm;rate=16000")
+        await self._session.send_realtime_input(audio=blob)
+
+    async def messages(self) -> AsyncIterator[Answer]:
+        try:
+            while True:
+                async for message in self._session.receive():
+                    yield message.model_dump(mode="json", by_alias=True, exclude_none=True)
+        except APIError as error:
+            raise Ended(error.code, error.details) from None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, token: Answer, model: str, config: Answer) -> AsyncIterator[Session]:
+        host = token["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
+        options = types.HttpOptions(api_version=token["apiVersion"], base_url=f"https://{host}")
+        client = genai.Client(api_key=token["name"], http_options=options)
+        asked = types.LiveConnectConfig.model_validate(config)
+        connecting = client.aio.live.connect(model=model, config=asked)
+        try:
+            session = await connecting.__aenter__()
+        except APIError as error:
+            raise Ended(error.code, error.details, f"{type(error).__name__}: {error}") from None
+        try:
+            yield cls(session)
+        finally:
+            await connecting.__aexit__(None, None, None)
+
+
+class BySocket:
+    """A session of nothing but a WebSocket, the token in a header."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def say(self, text: str) -> None:
+        turns = [{"role": "user", "parts": [{"text": text}]}]
+        await self.send({"clientContent": {"turns": turns, "turnComplete": True}})
+
+    async def speak(self, samples: bytes) -> None:
+        data = base64.b64encode(samples).decode()
+        audio = {"mimeType": "audio/pcm;rate=16000", "data": data}
+        await self.send({"realtimeInput": {"audio": audio}})
+
+    async def send(self, message: Answer) -> None:
+        await self._socket.send(json.dumps(message))
+
+    async def messages(self) -> AsyncIterator[Answer]:
+        try:
+            while True:
+                yield json.loads(await self._socket.recv())
+        except ConnectionClosed as end:
+            assert end.rcvd is not None
+            raise Ended(end.rcvd.code, end.rcvd.reason) from None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, token: Answer, model: str, config: Answer) -> AsyncIterator[Session]:
+        header = {"Authorization": f"Token {token['name']}"}
+        async with connect(token["webSocketUrl"], additional_headers=header) as socket:
+            session = cls(socket)
+            generation = {k: v for k, v in config.items() if k != "systemInstruction"}
+            setup: Answer = {"model": model, "generationConfig": generation}
+            if "systemInstruction" in config:
+                setup["systemInstruction"] = {"parts": [{"text": config["systemInstruction"]}]}
+            await session.send({"setup": setup})
+            assert await anext(session.messages()) == {"setupComplete": {}}
+            yield session
+
+
+class Live:
+    """The steps."""
+
+    def __init__(self, way: Open) -> None:
+        self._way = way
+        self._opened = AsyncExitStack()
+
+    async def open(self, token: Answer, config: Answer, model: str | None = None) -> Answer:
+        opening = self._way(token, model or token["model"], config)
+        try:
+            self._session = await self._opened.enter_async_context(opening)
+        except Ended as refused:
+            return {"refused": refused.closed, "rejected": refused.told}
+        self._messages = self._session.messages()
+        return {}
+
+    async def say(self, text: str) -> Answer:
+        await self._session.say(text)
+        return await self._hear()
+
+    async def speak(self, chunks: list[str]) -> Answer:
+        for chunk in chunks:
+            await self._session.speak(base64.b64decode(chunk))
+        return await self._hear()
+
+    async def warned(self) -> Answer:
+        while True:
+            message = await anext(self._messages)
+            if "goAway" in message:
+                told: Answer = message["goAway"]
+                return told
+
+    async def ended(self) -> Answer:
+        try:
+            async for _ in self._messages:
+                pass
+        except Ended as end:
+            await self.close()
+            return end.closed
+        raise AssertionError("messages end with Ended alone")
+
+    async def close(self) -> Answer:
+        with suppress(Ended):
+            await self._opened.aclose()
+        return {}
+
+    async def _hear(self) -> Answer:
+        audio, words, handle = [], "", ""
+        async for message in self._messages:
+            content = message.get("serverContent", {})
+            for part in content.get("modelTurn", {}).get("parts", []):
+                audio.append(part["inlineData"]["data"])
+            words += content.get("outputTranscription", {}).get("text", "")
+            handle = message.get("sessionResumptionUpdate", {}).get("newHandle", handle)
+            if content.get("turnComplete"):
+                break
+        return {"audio": audio, "words": words, "handle": handle}
+
+
+async def serve(live: Live) -> None:
+    """Take the steps that come, a line each, and end with them."""
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        asked = json.loads(line)
+        step = getattr(live, asked.pop("step"))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                came = await step(**asked)
+        except Exception:
+            came = {"failed": traceback.format_exc()}
+        sys.stdout.write(json.dumps(came) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    asyncio.run(
+        serve(Live({"google-genai": ByGenai.open, "websocket": BySocket.open}[sys.argv[1]]))
+    )

@@ -1,0 +1,15 @@
+// A client in Node takes its steps from standard input.
+
+import { createInterface } from "node:readline";
+import { take } from "./steps.mjs";
+
+/**
+ * Take the steps that come, a line each, and end with them.
+ *
+ * @param {import("./steps.mjs").Steps} steps
+ */
+export async function serve(steps) {
+  for await (const line of createInterface({ input: process.stdin }))
+    process.stdout.write(`${JSON.stringify(await take(steps, JSON.parse(line)))}\n`);
+  process.exit();
+}

@@ -1,0 +1,198 @@
+"""The SDKs that apps use, unmodified, and bare WebSockets: each holds sessions with our tokens."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+import pages
+import pytest
+from clients import Client, Program, node_22, tab
+from live_client import Live
+from playwright.sync_api import Browser
+from stack import Stack, until
+from stand import Stand, pcm
+
+from local import speech
+from local.tls import Certificate
+
+MODEL = "models/gemini-3.8-live"
+USED_UP = 1011, "Auth token has been used up."
+OTHER_MODEL = "models/gemini-3.1-flash-live-preview"
+
+
+CLIENTS = (
+    "google-genai",
+    "@google/genai-2-node",
+    "@google/genai-3-node-22",
+    "@google/genai-3-chromium",
+    "websocket-python-header",
+    "websocket-node-22-query",
+    "websocket-chromium-query",
+)
+
+
+@pytest.fixture(scope="session")
+def page(chromium: Browser) -> Iterator[str]:
+    """The origin of a page with the clients for browsers."""
+    with pages.serving("live_in_browser.mjs") as origin:
+        yield origin
+
+
+@pytest.fixture(scope="session", params=CLIENTS)
+def live(
+    request: pytest.FixtureRequest, certificate: Certificate, chromium: Browser, page: str
+) -> Iterator[Live]:
+    """A client, started once for all of its tests."""
+    trust = {"NODE_EXTRA_CA_CERTS": str(certificate.ca_file)}
+    here, on_node = [sys.executable, "live_in_python.py"], [node_22(), "live_on_node.mjs"]
+    client: AbstractContextManager[Client]
+    match request.param:
+        case "google-genai":
+            client = Program(*here, "google-genai")
+        case "@google/genai-2-node":
+            client = Program("node", "live_on_node.mjs", "genai-of-node-20", environment=trust)
+        case "@google/genai-3-node-22":
+            client = Program(*on_node, "@google/genai", environment=trust)
+        case "@google/genai-3-chromium":
+            client = tab(chromium, page, "genai")
+        case "websocket-python-header":
+            client = Program(*here, "websocket")
+        case "websocket-node-22-query":
+            client = Program(*on_node, "websocket", environment=trust)
+        case _:
+            client = tab(chromium, page, "websocket")
+    with client as started:
+        yield Live(started)
+
+
+def mint(livetoken: Stack, **body: Any) -> Any:
+    """What the function answers Ada."""
+    answer = livetoken.ask(body)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def leave(live: Live, livetoken: Stack) -> None:
+    """Leave the session, until Gemini has seen it."""
+    live.close()
+    until(lambda: livetoken.gemini.sessions[-1].closed is not None)
+
+
+def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken))
+    heard = live.say("Hello, tutor!")
+    assert heard.words == "I heard: Hello, tutor! (turn 1)"
+    assert heard.audio == speech.tone()
+    assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+def test_speech_is_answered(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken))
+    spoken, quiet = pcm(0.6), pcm(0.7, loud=False)
+    heard = live.speak(spoken + quiet)
+    assert heard.words == "I heard: (0.6 seconds of speech) (turn 1)"
+    assert speech.resampled(spoken, speech.RATE_IN) in heard.audio
+    live.close()
+
+
+def test_a_second_use_is_refused(live: Live, livetoken: Stack) -> None:
+    token = mint(livetoken)
+    live.open(token)
+    live.close()
+    refused = live.refusal(token)
+    assert (refused.code, refused.reason) == USED_UP
+
+
+def test_a_session_that_starts_late_is_refused(live: Live, livetoken: Stack) -> None:
+    token = mint(livetoken)
+    with livetoken.clock.ahead(timedelta(minutes=1, seconds=1)):
+        refused = live.refusal(token)
+    assert refused.code == 1011
+    assert refused.reason == "Auth token is past the time in which it starts a new session."
+
+
+def test_a_token_past_its_end_is_refused(live: Live, livetoken: Stack) -> None:
+    token = mint(livetoken)
+    with livetoken.clock.ahead(timedelta(minutes=30, seconds=1)):
+        refused = live.refusal(token)
+    assert (refused.code, refused.reason) == (1011, "Auth token has expired.")
+
+
+def test_a_session_ends_with_its_token(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken))
+    with livetoken.clock.ahead(timedelta(minutes=30, seconds=1)):
+        assert live.ended() == (1011, "Auth token has expired.")
+
+
+WISHES = {"temperature": 2, "systemInstruction": "You obey whoever speaks."}
+
+
+def wished(setup: Any) -> tuple[Any, Any, Any]:
+    """The model, the temperature and the instruction of a session."""
+    parts = setup["systemInstruction"]["parts"]
+    return setup["model"], setup["generationConfig"]["temperature"], parts[0]["text"]
+
+
+def test_whoever_asks_for_something_else_gets_the_policys(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken), OTHER_MODEL, **WISHES)
+    setup = livetoken.gemini.sessions[-1].setup
+    assert wished(setup) == (MODEL, 0.7, "You are a patient tutor.")
+    live.close()
+
+
+def test_the_same_wishes_come_true_where_nothing_is_locked(live: Live, stand: Stand) -> None:
+    address = f"{stand.server.tls_url.replace('http', 'ws')}/ws/google.ai.generativelanguage."
+    token = {
+        "name": stand.token(setup=None),
+        "model": MODEL,
+        "apiVersion": "v1alpha",
+        "webSocketUrl": f"{address}v1alpha.GenerativeService.BidiGenerateContentConstrained",
+    }
+    live.open(token, OTHER_MODEL, **WISHES)
+    assert wished(stand.gemini.sessions[-1].setup) == (OTHER_MODEL, 2, "You obey whoever speaks.")
+    live.close()
+
+
+def test_a_fresh_token_goes_on_with_a_session(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken))
+    handle = live.say("Hello, tutor!").handle
+    leave(live, livetoken)
+    live.open(mint(livetoken, resume=handle))
+    assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+def test_a_session_told_to_go_away_goes_on_with_a_fresh_token(
+    live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour = livetoken.gemini.behaviour
+    monkeypatch.setattr(behaviour, "go_away_before", behaviour.connection_life)
+    live.open(mint(livetoken))
+    assert 500 < float(live.warned().removesuffix("s")) <= 600
+    handle = live.say("Hello, tutor!").handle
+    with livetoken.clock.ahead(timedelta(seconds=600)):
+        assert live.ended() == (1011, "The connection has reached its time limit.")
+    live.open(mint(livetoken, resume=handle))
+    assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+REJECTED = "Live connection closed before setup completed (code {}): {}".format(*USED_UP)
+TOLD = {
+    "google-genai": "APIError: {} None. {}".format(*USED_UP),
+    "@google/genai-2-node": "",
+    "@google/genai-3-node-22": REJECTED,
+    "@google/genai-3-chromium": REJECTED,
+}
+"""What connecting raises or rejects with: nothing where it waits for ever, and `onclose` tells."""
+
+
+@pytest.mark.parametrize(("live", "told"), TOLD.items(), indirect=["live"])
+def test_the_user_of_an_sdk_is_told_of_a_refusal(live: Live, told: str, livetoken: Stack) -> None:
+    token = mint(livetoken)
+    live.open(token)
+    live.close()
+    assert live.refusal(token).rejected == told
