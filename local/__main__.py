@@ -1,8 +1,9 @@
 """`python -m local`: the real function with stand-ins of all it talks to, on loopback alone.
 
-The whole path is walked once; then everything stays up until Ctrl-C, unless `--once` is given.
-`POLICY_FILE` names a policy to try, `LIMITS_STORAGE` where its limits count. `PORT` (the function),
-`GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` name ports; each is a free one otherwise.
+The whole path is walked once; then everything stays up until Ctrl-C, with a page to talk on, unless
+`--once` is given. `POLICY_FILE` names a policy to try, `LIMITS_STORAGE` where its limits count.
+`PORT` (the function), `PAGE_PORT`, `GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` name ports;
+each is a free one otherwise.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from local.function import Function, NotStarted
 from local.gemini import Behaviour, Gemini
 from local.issuer import Issuer
 from local.metadata import Metadata
+from local.page_app import Page
 from local.people import PEOPLE
 from local.server import Server
 from local.walk import Failed, Walk
@@ -43,11 +45,11 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
             log = Path(folder, "log")
-            with _running(Path(folder), log) as walk:
+            with _running(Path(folder), log) as (walk, page_url):
                 walk.steps(_say)
                 print("\nWalked: every step as it must be.")
                 if not once:
-                    _stay_up(walk, log)
+                    _stay_up(walk, page_url, log)
     except (Failed, NotStarted, APIError, OSError) as error:
         print(f"\nfailed: {error}", file=sys.stderr)
         return 1
@@ -57,15 +59,17 @@ def main() -> int:
 
 
 @contextmanager
-def _running(folder: Path, log: Path) -> Iterator[Walk]:
-    """Everything up, and down again whatever happens."""
+def _running(folder: Path, log: Path) -> Iterator[tuple[Walk, str]]:
+    """Everything up, and down again whatever happens: the walk, and where the page is."""
     certificate = tls.certificate(folder / "tls")
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything is on loopback
     os.environ["SSL_CERT_FILE"] = str(certificate.ca_file)  # for google-genai and the function
     clock, issuer, key = Clock(), Issuer(), secrets.token_urlsafe(30)
-    gemini, account = Gemini(Behaviour(api_key=key), clock), Metadata()
+    gemini, account = Gemini(Behaviour(api_key=key, plays=True), clock), Metadata()
     app_check = AppCheck(access_tokens=account.access_tokens)
+    policy_file = os.environ.get("POLICY_FILE", "policy.toml")
+    page = Page(Path(policy_file), issuer, app_check)
     with (
         Server(
             gemini.app,
@@ -76,14 +80,16 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
         Server(issuer.app, plain=_port("ISSUER_PORT")) as issuer_at,
         Server(app_check.app) as app_check_at,
         Server(account.app) as account_at,
+        Server(page.app, plain=_port("PAGE_PORT")) as page_at,
         log.open("wb") as output,
     ):
         environment = {
             "GEMINI_API_KEY": key,
-            "POLICY_FILE": os.environ.get("POLICY_FILE", "policy.toml"),
+            "POLICY_FILE": policy_file,
             "FIREBASE_PROJECT_ID": issuer.firebase_project,
             "GOOGLE_CLIENT_IDS": issuer.google_client_id,
-            "GOOGLE_GEMINI_BASE_URL": gemini_at.tls_url,
+            "ALLOWED_ORIGINS": ",".join(page.origins(page_at.url)),
+            "GOOGLE_GEMINI_BASE_URL": gemini_at.url,  # browsers trust no authority of ours
             "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
             "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
             "FIREBASE_PROJECT_NUMBER": app_check.project_number,
@@ -94,22 +100,28 @@ def _running(folder: Path, log: Path) -> Iterator[Walk]:
         }
         with Function(environment, log=output, port=_port("PORT")) as function:
             function.wait_until_up()
+            page.function_url = function.url
+            print(f"page      {page_at.url}")
             print(f"function  {function.url}")
-            print(f"Gemini    {gemini_at.tls_url} (a stand-in)")
+            print(f"Gemini    {gemini_at.url} (a stand-in)")
             print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})")
             print(f"App Check {app_check_at.url} (a stand-in)\n")
-            yield Walk(function.url, issuer_at.url, app_check_at.url, clock)
+            yield (
+                Walk(function.url, issuer_at.url, app_check_at.url, gemini_at.tls_url, clock),
+                page_at.url,
+            )
 
 
 def _say(step: str, outcome: str) -> None:
     print(f"  {step:<14}{outcome}", flush=True)
 
 
-def _stay_up(walk: Walk, log: Path) -> None:
-    """Print a line to paste, then what the function logs, until Ctrl-C."""
+def _stay_up(walk: Walk, page_url: str, log: Path) -> None:
+    """Print the page's address and a line to paste, then what the function logs, until Ctrl-C."""
     token = f"$(curl -s {walk.issuer_url}/token/ada)"
     app_check = f"$(curl -s {walk.app_check_url}/token)"
-    print("It stays up until Ctrl-C. Ask it yourself:\n")
+    print(f"It stays up until Ctrl-C. Talk to it, in a browser:\n\n  {page_url}\n")
+    print("Ask it yourself:\n")
     print(f'  curl -X POST {walk.function_url} -H "Authorization: Bearer {token}"')
     print("\nWhere the policy asks for App Check, with this as well:\n")
     print(f'  -H "X-Firebase-AppCheck: {app_check}"')

@@ -21,7 +21,11 @@ class Heard:
 
 
 async def converse(
-    answer: Mapping[str, Any], text: str, *, config: types.LiveConnectConfig | None = None
+    answer: Mapping[str, Any],
+    text: str,
+    *,
+    config: types.LiveConnectConfig | None = None,
+    base_url: str | None = None,
 ) -> Heard:
     """Open a session with a token, say something, and hear the answer out.
 
@@ -31,12 +35,14 @@ async def converse(
         answer: the function's answer.
         text: what to say.
         config: the client's own idea of the session.
+        base_url: where Gemini listens by TLS, if not on the host of the answer.
 
     Raises:
         google.genai.errors.APIError: the session is refused.
     """
     host = answer["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
-    options = types.HttpOptions(api_version=answer["apiVersion"], base_url=f"https://{host}")
+    base_url = base_url or f"https://{host}"
+    options = types.HttpOptions(api_version=answer["apiVersion"], base_url=base_url)
     config = config or types.LiveConnectConfig(response_modalities=[types.Modality.AUDIO])
     audio, transcript, handle = bytearray(), [], None
     with warnings.catch_warnings():

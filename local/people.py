@@ -15,12 +15,13 @@ class Person:
     """One person and what is constant in their tokens; the issuer adds the issuer and the times."""
 
     name: str
+    about: str
     kind: Kind
     claims: Mapping[str, Any]
 
 
-def _person(name: str, kind: Kind, /, **claims: Any) -> Person:
-    return Person(name, kind, MappingProxyType(claims))
+def _person(name: str, about: str, kind: Kind, /, **claims: Any) -> Person:
+    return Person(name, about, kind, MappingProxyType(claims))
 
 
 def _firebase(provider: str, **identities: list[str]) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def _firebase(provider: str, **identities: list[str]) -> dict[str, Any]:
 
 ADA = _person(
     "ada",
+    "Firebase, signed in with Google, with custom claims",
     "firebase",
     sub="ada-uid",
     user_id="ada-uid",
@@ -41,10 +43,10 @@ ADA = _person(
         "google.com", **{"google.com": ["109700000000000000001"], "email": ["ada@example.com"]}
     ),
 )
-"""Firebase, signed in with Google, with custom claims."""
 
 GRACE = _person(
     "grace",
+    "a Google ID token of a Workspace account",
     "google",
     sub="109700000000000000002",
     name="Grace Hopper",
@@ -52,10 +54,10 @@ GRACE = _person(
     email_verified=True,
     hd="example.com",
 )
-"""A Google ID token of a Workspace account."""
 
 BOB = _person(
     "bob",
+    "Firebase with a password; the email was never verified",
     "firebase",
     sub="bob-uid",
     user_id="bob-uid",
@@ -63,17 +65,16 @@ BOB = _person(
     email_verified=False,
     firebase=_firebase("password", email=["bob@example.com"]),
 )
-"""Firebase with a password; the email was never verified."""
 
 GUEST = _person(
     "guest",
+    "a Firebase anonymous account",
     "firebase",
     sub="guest-uid",
     user_id="guest-uid",
     provider_id="anonymous",
     firebase=_firebase("anonymous"),
 )
-"""A Firebase anonymous account."""
 
 PEOPLE: Mapping[str, Person] = MappingProxyType(
     {person.name: person for person in (ADA, GRACE, BOB, GUEST)}

@@ -35,6 +35,7 @@ class Walk:
     function_url: str
     issuer_url: str
     app_check_url: str
+    gemini_tls_url: str
     clock: Clock
 
     def steps(self, say: Callable[[str, str], None]) -> None:
@@ -52,13 +53,13 @@ class Walk:
         ends, starts = answer["expireTime"], answer["newSessionExpireTime"]
         name = f"{answer['name'][:24]}…"
         say("mint", f"{name} to be used by {starts[11:19]}, until {ends[11:19]} UTC")
-        heard = asyncio.run(converse(answer, "Hello, tutor!"))
+        heard = self.talk(answer, "Hello, tutor!")
         if not heard.audio:
             raise Failed("connected, and nothing was heard")
         say("connect", f"a session of {answer['model']}, by google-genai {version('google-genai')}")
         say("exchange", f"said “Hello, tutor!”, heard {_said(heard)}")
         if heard.handle is not None:
-            resumed = asyncio.run(converse(self.mint(id_token, heard.handle), "And again!"))
+            resumed = self.talk(self.mint(id_token, heard.handle), "And again!")
             say("resume", f"a fresh token goes on with it, heard {_said(resumed)}")
         say("second use", self.refusal(answer))
         for step, field in (("start late", "newSessionExpireTime"), ("past its end", "expireTime")):
@@ -85,10 +86,14 @@ class Walk:
         body = {} if resume is None else {"resume": resume}
         return json.loads(self._request(self.function_url, headers, json.dumps(body).encode()))
 
+    def talk(self, answer: Mapping[str, Any], text: str) -> Heard:
+        """Open a session with google-genai, which connects by TLS alone, and say something."""
+        return asyncio.run(converse(answer, text, base_url=self.gemini_tls_url))
+
     def refusal(self, answer: Mapping[str, Any]) -> str:
         """Try to open a session that must be refused, and return in what words it is."""
         try:
-            asyncio.run(converse(answer, "Hello again!"))
+            self.talk(answer, "Hello again!")
         except APIError as error:
             return f"refused with {error.code}: {error.details}"
         raise Failed("a session that must be refused was opened")
