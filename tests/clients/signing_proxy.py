@@ -1,0 +1,97 @@
+"""What stands before the Auth emulator, whose ID tokens have no signature, and signs them.
+
+The key is that of the local issuer. So the function verifies these tokens as it verifies
+Firebase's, and no part of it knows of an emulator.
+"""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from local import jwt
+from local.issuer import Issuer
+from local.server import Server
+
+TOKENS = ("idToken", "id_token", "access_token")
+"""Where an answer may hold an ID token; that of a refresh has it twice, under the last two."""
+METHODS = ["GET", "POST", "OPTIONS"]
+
+
+@dataclass
+class SigningProxy:
+    """The proxy; what is set here holds for the tokens that it signs from then on."""
+
+    emulator: str
+    """The emulator's host and port."""
+    issuer: Issuer
+    claims: dict[str, Any] = field(default_factory=dict)
+    """Claims that take the place of the emulator's."""
+    key: rsa.RSAPrivateKey | None = None
+    """Signs in the place of the issuer's own."""
+    url: str = field(init=False)
+    app: Starlette = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = Starlette(routes=[Route("/{path:path}", self._pass, methods=METHODS)])
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Answer at `url`."""
+        with Server(self.app) as server:
+            self.url = server.url
+            yield
+
+    def give_claims(self, uid: str, **claims: Any) -> None:
+        """Give an account custom claims, as an admin does; its next token has them."""
+        account = {"localId": uid, "customAttributes": json.dumps(claims)}
+        path = f"/identitytoolkit.googleapis.com/v1/projects/{self.issuer.firebase_project}"
+        headers = {"Authorization": "Bearer owner", "Content-Type": "application/json"}
+        body = json.dumps(account).encode()
+        answer = self._ask("POST", f"{path}/accounts:update", headers, body)
+        assert answer.status_code == 200, answer.body
+
+    async def _pass(self, request: Request) -> Response:
+        headers = {k: v for k, v in request.headers.items() if k != "accept-encoding"}
+        address = f"{request.url.path}?{request.url.query}"
+        body = await request.body()
+        return await run_in_threadpool(self._ask, request.method, address, headers, body)
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
+        """Ask the emulator, and sign what it answers."""
+        asking = http.client.HTTPConnection(self.emulator, timeout=10)
+        try:
+            asking.request(method, path, body, headers)
+            answer = asking.getresponse()
+            said = self._sign_all(answer.read())
+            kept = {
+                name: value
+                for name, value in answer.getheaders()
+                if name.lower() == "content-type" or name.lower().startswith("access-control-")
+            }
+            return Response(said, answer.status, kept)
+        finally:
+            asking.close()
+
+    def _sign_all(self, body: bytes) -> bytes:
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return body
+        for name in TOKENS:
+            if name in answer:
+                answer[name] = self._sign(answer[name])
+        return json.dumps(answer).encode()
+
+    def _sign(self, token: str) -> str:
+        claims = json.loads(jwt.from_base64url(token.split(".")[1]))
+        return self.issuer.sign({**claims, **self.claims}, key=self.key)

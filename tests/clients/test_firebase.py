@@ -1,0 +1,293 @@
+"""An app with the Firebase SDK, unmodified, that calls the function in Node and in Chromium."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import auth_emulator
+import pages
+import pytest
+from clients import Client, Program, tab
+from firebase_client import App, Error
+from firebase_policy import policy
+from playwright.sync_api import Browser
+from signing_proxy import SigningProxy
+from stack import Stack
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from livetoken.refusals import Reason
+from local.function import free_port
+from local.issuer import signing_key
+
+
+@pytest.fixture(scope="session")
+def signing(shared: Stack) -> Iterator[SigningProxy]:
+    """The Auth emulator, once, behind the proxy that signs its tokens."""
+    with auth_emulator.running() as emulator:
+        proxy = SigningProxy(emulator, shared.issuer)
+        with proxy.serving():
+            yield proxy
+
+
+@pytest.fixture
+def auth(signing: SigningProxy) -> Iterator[SigningProxy]:
+    """The same, which is left as it was."""
+    yield signing
+    signing.claims.clear()
+    signing.key = None
+
+
+@pytest.fixture(scope="session")
+def origin(shared: Stack) -> Iterator[str]:
+    """The origin of the app, whose backend attests it to App Check."""
+
+    async def app_check(_: Request) -> Response:
+        return PlainTextResponse(shared.app_check.token())
+
+    with pages.serving("firebase_in_browser.mjs", Route("/app-check", app_check)) as served:
+        yield served
+
+
+@pytest.fixture(scope="session", params=["node", "chromium"])
+def app(
+    request: pytest.FixtureRequest, signing: SigningProxy, origin: str, chromium: Browser
+) -> Iterator[App]:
+    """The app, with nothing started in it."""
+    client: AbstractContextManager[Client] = (
+        Program("node", "firebase_on_node.mjs")
+        if request.param == "node"
+        else tab(chromium, origin, "app")
+    )
+    with client as started:
+        yield App(started, signing.url, f"{origin}/app-check")
+
+
+@pytest.fixture(scope="session")
+def function(shared: Stack, origin: str) -> Iterator[str]:
+    """The URL of a function that takes the app's calls."""
+    with shared.running(policy(), ALLOWED_ORIGINS=origin) as started:
+        yield started.function.url
+
+
+@pytest.fixture(scope="session")
+def attested(shared: Stack, origin: str) -> Iterator[str]:
+    """The URL of one that asks for App Check besides."""
+    with shared.running(policy("required"), ALLOWED_ORIGINS=origin) as started:
+        yield started.function.url
+
+
+@pytest.fixture(scope="session")
+def attested_once(shared: Stack, origin: str) -> Iterator[str]:
+    """The URL of one that takes each App Check token once."""
+    with shared.running(policy("consume"), ALLOWED_ORIGINS=origin) as started:
+        yield started.function.url
+
+
+def test_whoever_is_signed_out_is_refused(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    assert app.error().is_refusal(Reason.NO_CREDENTIAL)
+
+
+def test_whoever_has_a_password_gets_a_token(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    token = app.call()
+    assert token["name"] == livetoken.gemini.minted()[-1].token
+    assert (token["profile"], token["model"]) == ("default", "models/gemini-3.8-live")
+    assert app.call({"profile": "default"})["name"] != token["name"]
+
+
+def test_whoever_has_a_google_account_gets_a_token(
+    app: App, function: str, livetoken: Stack
+) -> None:
+    app.start(function)
+    app.sign_in_with_google(sub="109700000000000000003", email="eve@example.com")
+    assert app.call()["name"] == livetoken.gemini.minted()[-1].token
+
+
+def test_an_anonymous_account_is_refused(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    app.sign_in_anonymously()
+    assert app.error().is_refusal(Reason.NOT_ALLOWED)
+
+
+def test_a_refreshed_token_brings_a_claim_given_meanwhile(
+    app: App, function: str, livetoken: Stack, auth: SigningProxy
+) -> None:
+    app.start(function)
+    auth.give_claims(app.sign_in_anew(), plan="pro")
+    assert app.error({"profile": "pro"}).is_refusal(Reason.NOT_ALLOWED)
+    app.refresh()
+    assert app.call({"profile": "pro"})["profile"] == "pro"
+
+
+def test_an_expired_token_is_told_apart_and_a_refreshed_one_taken(
+    app: App, function: str, livetoken: Stack, auth: SigningProxy
+) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    now = int(time.time())
+    auth.claims |= {"iat": now - 7200, "auth_time": now - 7200, "exp": now - 3600}
+    app.refresh()
+    auth.claims.clear()
+    assert app.error().is_refusal(Reason.ID_TOKEN_EXPIRED)
+    app.refresh()
+    assert app.call()["name"]
+
+
+def test_an_unknown_profile_is_refused(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    assert app.error({"profile": "nobodys"}).is_refusal(Reason.UNKNOWN_PROFILE)
+
+
+def test_whoever_is_over_the_limit_is_told_when_to_come_back(
+    app: App, function: str, livetoken: Stack
+) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    assert app.call({"profile": "rare"})["profile"] == "rare"
+    error = app.error({"profile": "rare"})
+    assert error.is_refusal(Reason.LIMIT_REACHED)
+    assert 0 < error.details["retryAfterSeconds"] <= 3601
+
+
+def test_a_handle_is_pinned_into_the_token(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    app.call({"resume": "a handle"})
+    setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
+    assert setup["sessionResumption"] == {"handle": "a handle"}
+
+
+def test_gemini_down_is_told_apart(app: App, function: str, livetoken: Stack) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    livetoken.gemini.behaviour.fault = "reset"
+    assert app.error().is_refusal(Reason.GEMINI_UNAVAILABLE)
+    livetoken.gemini.behaviour.fault = None
+    assert app.call()["name"]
+
+
+def test_a_foreign_origin_is_told_nothing_by_its_browser(
+    chromium: Browser, auth: SigningProxy, origin: str, function: str, livetoken: Stack
+) -> None:
+    with tab(chromium, origin.replace("127.0.0.1", "localhost"), "app") as foreign:
+        app = App(foreign, auth.url, app_check_url="")
+        app.start(function)
+        app.sign_in_anew()
+        assert app.error() == Error("functions/internal", "internal [0]", details=None)
+
+
+def test_a_function_out_of_reach_reads_the_same(app: App, auth: SigningProxy) -> None:
+    app.start(f"http://127.0.0.1:{free_port()}")
+    app.sign_in_anew()
+    assert app.error() == Error("functions/internal", "internal [0]", details=None)
+
+
+def test_a_genuine_app_is_served_and_no_other(app: App, attested: str, livetoken: Stack) -> None:
+    app.start(attested, app_check=True)
+    app.sign_in_anew()
+    assert app.call()["name"] != app.call()["name"]
+    app.start(attested)
+    app.sign_in_anew()
+    assert app.error().is_refusal(Reason.APP_CHECK_FAILED)
+
+
+def test_where_each_app_check_token_works_once_a_limited_use_one_is_had_for_each_call(
+    app: App, attested_once: str, livetoken: Stack
+) -> None:
+    app.start(attested_once, app_check=True)
+    app.sign_in_anew()
+    assert app.call(limited_use=True)["name"] != app.call(limited_use=True)["name"]
+    app.call()
+    assert app.error().is_refusal(Reason.APP_CHECK_FAILED)
+
+
+on_node = pytest.mark.parametrize("app", ["node"], indirect=True)
+NEVER_READ = {Reason.METHOD_NOT_ALLOWED, Reason.UNSUPPORTED_MEDIA_TYPE, Reason.ORIGIN_NOT_ALLOWED}
+"""The SDK always posts JSON, and what a foreign origin is answered its browser keeps from it."""
+
+
+@on_node
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({"model": "gemini-3.8-live"}, Reason.INVALID_REQUEST),
+        ({"profile": "a" * 8192}, Reason.BODY_TOO_LARGE),
+    ],
+)
+def test_a_call_that_is_not_the_contracts_is_refused(
+    app: App, function: str, livetoken: Stack, data: object, reason: Reason
+) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    assert app.error(data).is_refusal(reason)
+
+
+@on_node
+def test_a_forged_token_is_refused(
+    app: App, function: str, livetoken: Stack, auth: SigningProxy
+) -> None:
+    app.start(function)
+    auth.key = signing_key().private
+    app.sign_in_anew()
+    assert app.error().is_refusal(Reason.INVALID_ID_TOKEN)
+
+
+@on_node
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (429, Reason.GEMINI_QUOTA),
+        (403, Reason.GEMINI_REFUSED),
+        ("html", Reason.GEMINI_UNAVAILABLE),
+        ("hang", Reason.GEMINI_TIMEOUT),
+    ],
+)
+def test_whatever_gemini_fails_with_is_told_apart(
+    app: App, function: str, livetoken: Stack, fault: int | str, reason: Reason
+) -> None:
+    app.start(function)
+    app.sign_in_anew()
+    livetoken.gemini.behaviour.fault = fault
+    assert app.error().is_refusal(reason)
+
+
+FAILING = Path(__file__).parents[1] / "functions/failing.py"
+
+
+@on_node
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"FIREBASE_KEYS_URL": "http://127.0.0.1:1/"}, Reason.KEYS_UNAVAILABLE),
+        ({"LIMITS_STORAGE": "async+redis://127.0.0.1:1"}, Reason.LIMITS_UNAVAILABLE),
+        ({"FUNCTION_SOURCE": str(FAILING), "PYTHONPATH": "."}, Reason.INTERNAL),
+    ],
+)
+def test_whatever_the_function_lacks_is_told_apart(
+    app: App, livetoken: Stack, variables: dict[str, str | None], reason: Reason
+) -> None:
+    with livetoken.running(policy(), **variables) as started:
+        app.start(started.function.url)
+        app.sign_in_anew()
+        assert app.error({"profile": "rare"}).is_refusal(reason)
+
+
+@on_node
+def test_app_check_down_is_told_apart(
+    app: App, attested_once: str, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(livetoken.app_check, "verdict_fault", 503)
+    app.start(attested_once, app_check=True)
+    app.sign_in_anew()
+    assert app.error(limited_use=True).is_refusal(Reason.APP_CHECK_UNAVAILABLE)
+
+
+def test_no_reason_is_forgotten_here() -> None:
+    source = Path(__file__).read_text()
+    assert not [reason.name for reason in Reason if f"Reason.{reason.name}" not in source]
