@@ -2,7 +2,7 @@
 
 import { find, make } from "./dom.js";
 import { explain } from "./errors.js";
-import { Conversation, getToken, overWebSocket } from "./livetoken.js";
+import { Conversation, getToken, LivetokenError, overWebSocket } from "./livetoken.js";
 import { listen } from "./microphone.js";
 import { Speaker } from "./speaker.js";
 import * as card from "./token-card.js";
@@ -63,7 +63,7 @@ offer(
   Object.entries(setup.profiles).map(([name, profile]) => ({
     value: name,
     title: name,
-    about: `${profile.model}, ${card.isResumable(profile) ? "goes on" : "ends"} with a connection`,
+    about: `${profile.model}; ${card.isResumable(profile) ? "goes on after a break" : "ends with its connection"}`,
   })),
   setup.defaultProfile,
 );
@@ -243,6 +243,7 @@ function explainTo(error) {
     make("p", make("strong", says), ` ${todo}`),
     make("p", make("code", detail)),
   );
+  problem.scrollIntoView({ block: "nearest" });
   if (!reason) console.error(error);
 }
 
@@ -252,7 +253,10 @@ function clearProblem() {
 
 /** @param {string} url */
 async function fetchText(url) {
-  const answer = await fetch(url);
+  const answer = await fetch(url).catch((cause) => {
+    const details = { retryable: true, cause };
+    throw new LivetokenError("UNREACHABLE", "The sign-in cannot be reached.", details);
+  });
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
   return answer.text();
 }

@@ -4,8 +4,15 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+import voice
+from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
 from stack import Stack
+
+CHATTER = (
+    *("AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "HttpsUpgrades"),
+    *("DialMediaRouteProvider", "MediaRouter", "OptimizationHints", "Translate"),
+)
 
 
 @pytest.fixture
@@ -18,9 +25,31 @@ def plain(alone: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Chromium, once: Playwright allows one of its kind in a thread, and a start costs a second."""
+def outside() -> Iterator[Outside]:
+    """All that is not on this machine, as the browser sees it."""
+    with Outside() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Browser]:
+    """Chromium, once: Playwright allows one of its kind in a thread, and a start costs a second.
+
+    Its microphone hears `voice`, and what it asks of other machines goes to `outside`.
+    """
+    heard = tmp_path_factory.mktemp("voice") / "voice.wav"
+    voice.write(heard)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={heard}",
+                f"--proxy-server={outside.address}",
+                "--autoplay-policy=user-gesture-required",
+                # What Chromium asks Google by itself about any page, and no page can help.
+                f"--disable-features={','.join(CHATTER)}",
+            ],
+        )
         yield browser
         browser.close()

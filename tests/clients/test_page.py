@@ -1,0 +1,266 @@
+"""The page in a browser, as a person with a microphone meets it."""
+
+import base64
+import re
+from collections.abc import Iterator
+
+import pytest
+import voice
+from outside import Outside
+from playwright.sync_api import Browser, expect
+from stack import Stack, until
+from visitor import NOBODY, Visitor, visiting
+
+WORD = "(1.0 seconds of speech)"
+WENT_ON = "Went on with a fresh token."
+
+BRIEF = """
+api_version = "v1alpha"
+[profiles.default]
+model = "gemini-3.8-live"
+expires_in = "4s"
+start_within = "2s"
+limit = "{limit}"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+{resumption}
+"""
+
+
+@pytest.fixture
+def visitor(chromium: Browser, alone: Stack) -> Iterator[Visitor]:
+    """Somebody at the page, with the policy that is shipped."""
+    with visiting(chromium, alone) as made:
+        yield made
+
+
+def talks(visitor: Visitor, person: str = "ada", profile: str = "default") -> None:
+    visitor.ask(person, profile)
+    visitor.press("Talk")
+    visitor.sees("Connected: speak, or write.")
+
+
+def test_somebody_signs_in_and_talks(visitor: Visitor, alone: Stack) -> None:
+    visitor.picture("1-signed-in")
+    visitor.ask()
+    visitor.sees("Ready: press Talk.")
+    visitor.sees(re.compile(r"Must start within\s+0?(1:00|0:5\d)"))
+    visitor.sees(re.compile(r"Ends in\s+(30:00|29:5\d)"))
+    visitor.picture("2-token")
+    visitor.press("Talk")
+    visitor.sees("I heard: (1.0 seconds of speech) (turn 2)", seconds=20)
+    visitor.picture("3-talking")
+
+    assert visitor.transcript[:5] == [
+        f"You: {WORD}",
+        f"Gemini: I heard: {WORD} (turn 1)",
+        "You interrupted.",
+        f"You: {WORD}",
+        f"Gemini: I heard: {WORD} (turn 2)",
+    ]
+    visitor.press("Stop")
+    visitor.sees("Ended. Get a new token to talk again.")
+    until(lambda: alone.gemini.sessions[-1].closed == 1000)
+    assert visitor.complaints == []
+
+
+def test_the_microphone_arrives_as_16_khz(visitor: Visitor, alone: Stack) -> None:
+    talks(visitor)
+    visitor.sees("I heard")
+    sent = [
+        message["realtimeInput"]["audio"]
+        for message in alone.gemini.sessions[-1].messages
+        if "realtimeInput" in message
+    ]
+    assert {audio["mimeType"] for audio in sent} == {"audio/pcm;rate=16000"}
+    samples = b"".join(base64.b64decode(audio["data"]) for audio in sent)
+    assert voice.hertz(samples, 16_000) == pytest.approx(voice.HERTZ, rel=0.05)
+
+
+def test_the_voice_is_played_and_an_interruption_clears_it(visitor: Visitor) -> None:
+    talks(visitor)
+    visitor.sees("(turn 2)", seconds=20)
+    played = visitor.played
+    assert {piece["rate"] for piece in played} == {24_000}
+    assert max(piece["peak"] for piece in played) > 0.2, "their own voice, louder than the tones"
+    answer = 0.25 + voice.WORD + 0.25
+    whole = sum(piece["seconds"] for piece in played)
+    assert whole == pytest.approx(2 * answer, abs=0.2)
+    cut = [piece["cut"] for piece in played]
+    assert any(cut[: len(cut) // 2]), "the second word clears the first answer"
+    assert not any(cut[len(cut) // 2 :])
+
+
+def test_the_level_follows_the_voice(visitor: Visitor) -> None:
+    talks(visitor)
+    level = visitor.page.get_by_label("Microphone")
+    for loud in (True, False, True):
+        until(lambda loud=loud: (level.evaluate("it => it.value") > 0.1) == loud)  # type: ignore[misc]
+
+
+def test_a_second_use_is_refused(visitor: Visitor) -> None:
+    talks(visitor)
+    visitor.press("Use it a second time")
+    visitor.sees("Refused, as it must be. Gemini said 1011: Auth token has been used up.")
+    visitor.picture("4-second-use")
+    visitor.press("Stop")
+    expect(visitor.button("Talk")).to_be_disabled()
+
+
+@pytest.mark.parametrize("profile", ["default", "quick", "research"])
+def test_each_profile_can_be_talked_to(visitor: Visitor, alone: Stack, profile: str) -> None:
+    visitor.ask("grace", profile)
+    visitor.sees("Ready: press Talk.")
+    model = alone.gemini.minted()[-1].body["bidiGenerateContentSetup"]["model"]
+    visitor.sees(f"{model}, v1alpha")
+    visitor.press("Talk")
+    visitor.write("Hello!")
+    visitor.sees("Gemini: I heard: Hello! (turn 1)")
+    visitor.picture(f"5-profile-{profile}")
+
+
+@pytest.mark.parametrize("profile", ["default", "quick"])
+def test_a_lost_connection_goes_on_where_the_profile_lets_it(
+    visitor: Visitor, profile: str
+) -> None:
+    talks(visitor, profile=profile)
+    visitor.press("Mute")
+    visitor.write("one")
+    visitor.sees("I heard: one")
+    visitor.press("Cut the connection")
+    if profile == "default":
+        visitor.sees(WENT_ON)
+        visitor.write("two")
+        visitor.sees(re.compile(r"I heard: two \(turn \d\)"))
+        turns = [int(turn) for turn in re.findall(r"turn (\d)", " ".join(visitor.transcript))]
+        assert turns == list(range(1, len(turns) + 1)), "one conversation"
+    else:
+        visitor.is_told("The session has ended, and cannot be resumed.")
+        visitor.picture("6-ended")
+        assert WENT_ON not in visitor.transcript
+
+
+def test_it_goes_on_after_go_away(visitor: Visitor, alone: Stack) -> None:
+    alone.gemini.behaviour.connection_life = 5
+    alone.gemini.behaviour.go_away_before = 4
+    talks(visitor)
+    visitor.press("Mute")
+    visitor.write("one")
+    visitor.sees(WENT_ON)
+    visitor.picture("7-went-on")
+    visitor.write("two")
+    visitor.sees("I heard: two (turn 2)")
+    first, *later = alone.gemini.sessions
+    assert first.closed == 1000, "by the page, before Gemini ended it"
+    assert later
+    assert all(session.resumed for session in later)
+
+
+def test_it_goes_on_past_its_tokens_end(chromium: Browser, alone: Stack) -> None:
+    policy = BRIEF.format(limit="9/minute", resumption="session_resumption = {}")
+    with visiting(chromium, alone, policy) as visitor:
+        talks(visitor)
+        visitor.press("Mute")
+        visitor.write("one")
+        visitor.sees("I heard: one")
+        visitor.sees(WENT_ON)
+        visitor.write("two")
+        visitor.sees(re.compile(r"I heard: two \(turn [23]\)"))
+
+
+def test_it_ends_with_its_token_where_it_cannot_go_on(chromium: Browser, alone: Stack) -> None:
+    policy = BRIEF.format(limit="9/minute", resumption="")
+    with visiting(chromium, alone, policy) as visitor:
+        talks(visitor)
+        visitor.is_told("The session has ended, and cannot be resumed.")
+        visitor.is_told("SESSION_ENDED: Auth token has expired.")
+        visitor.sees(re.compile(r"Ends in\s+over"))
+        visitor.picture("8-expired")
+
+
+def test_a_token_that_is_too_late_starts_nothing(chromium: Browser, alone: Stack) -> None:
+    policy = BRIEF.format(limit="9/minute", resumption="")
+    with visiting(chromium, alone, policy) as visitor:
+        visitor.ask()
+        visitor.sees(re.compile(r"Must start within\s+too late"))
+        visitor.press("Talk")
+        visitor.is_told("Gemini opened no session with this token. Get a new one")
+        visitor.picture("9-too-late")
+
+
+def test_offline_it_waits_and_goes_on_when_back(visitor: Visitor, alone: Stack) -> None:
+    talks(visitor)
+    visitor.press("Mute")
+    visitor.write("one")
+    visitor.sees("I heard: one")
+    visitor.page.context.set_offline(True)
+    visitor.sees("You are offline: it goes on when you are back.")
+    visitor.write("meanwhile")
+    visitor.picture("10-offline")
+    visitor.page.context.set_offline(False)
+    visitor.sees(WENT_ON)
+    visitor.sees("I heard: meanwhile")
+    assert alone.gemini.sessions[-1].resumed
+
+
+def test_offline_a_token_cannot_be_had(visitor: Visitor) -> None:
+    visitor.page.context.set_offline(True)
+    for person in ("ada", NOBODY):
+        visitor.ask(person)
+        visitor.is_told("livetoken cannot be reached. Look whether you are online, and ask again.")
+        expect(visitor.button("Get a token")).to_be_enabled()
+    visitor.page.context.set_offline(False)
+    talks(visitor)
+    expect(visitor.page.get_by_role("alert")).to_be_empty()
+
+
+def test_without_leave_for_the_microphone_one_can_write(chromium: Browser, alone: Stack) -> None:
+    with visiting(chromium, alone, microphone=False) as visitor:
+        visitor.ask()
+        visitor.press("Talk")
+        visitor.is_told("The microphone may not be used.")
+        visitor.picture("11-no-microphone")
+        visitor.write("Hello!")
+        visitor.sees("I heard: Hello!")
+
+
+def test_muted_nothing_is_heard(visitor: Visitor, alone: Stack) -> None:
+    talks(visitor)
+    visitor.sees("I heard")
+    visitor.press("Mute")
+    expect(visitor.button("Mute")).to_have_attribute("aria-pressed", "true")
+    messages = alone.gemini.sessions[-1].messages
+    until(lambda: messages[-1] == {"realtimeInput": {"audioStreamEnd": True}})
+    visitor.page.wait_for_function("document.querySelector('#level').value > 0.1")
+    assert messages[-1] == {"realtimeInput": {"audioStreamEnd": True}}
+
+
+def test_it_takes_a_keyboard_alone(visitor: Visitor) -> None:
+    keys = visitor.page.keyboard
+    for key in ("Tab", "ArrowDown", "Tab", "ArrowDown", "Tab", "Enter"):
+        keys.press(key)
+    visitor.sees("Ready: press Talk.")
+    visitor.sees("quick")
+    visitor.button("Talk").focus()
+    keys.press("Enter")
+    visitor.sees("Connected")
+    visitor.page.get_by_label("Or write").focus()
+    keys.type("Hello!")
+    keys.press("Enter")
+    visitor.sees("I heard: Hello!")
+    visitor.button("Stop").focus()
+    keys.press("Space")
+    visitor.sees("Ended.")
+
+
+def test_nothing_leaves_the_machine(visitor: Visitor, outside: Outside) -> None:
+    before = len(outside.asked)
+    talks(visitor)
+    visitor.sees("I heard")
+    assert outside.asked[before:] == []
+    with pytest.raises(Exception, match="Failed to fetch"):
+        visitor.page.evaluate("fetch('https://example.com/')")
+    assert outside.asked[before:] == []
+    visitor.page.context.new_page().goto("http://example.com/")
+    assert "example.com" in outside.asked[-1], "what leaves is seen"

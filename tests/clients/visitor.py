@@ -1,0 +1,160 @@
+"""Somebody at the page: what they press, what they see and hear, and a picture of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+from stack import SHIPPED, Stack
+
+from local.function import ROOT
+from local.page_app import Page as PageApp
+from local.server import Server
+
+NOBODY = ""
+"""Whom the page's signed-out person is asked for as."""
+
+PICTURES = ROOT / "build" / "screenshots"
+AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
+PHONE, DESK = {"width": 360, "height": 740}, {"width": 1100, "height": 800}
+
+# What the speaker plays: the seconds and the peak of each piece, and whether it was cut off.
+SPEAKER = """
+window.played = [];
+const { start, stop } = AudioBufferSourceNode.prototype;
+AudioBufferSourceNode.prototype.start = function (...when) {
+  const peak = Math.max(...this.buffer.getChannelData(0).map(Math.abs));
+  this.piece = { seconds: this.buffer.duration, peak, rate: this.buffer.sampleRate, cut: false };
+  window.played.push(this.piece);
+  return start.apply(this, when);
+};
+AudioBufferSourceNode.prototype.stop = function () {
+  this.piece.cut = true;
+  return stop.call(this);
+};
+"""
+
+
+class Visitor:
+    """A person with a browser, which trusts the page with its microphone unless told otherwise."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        """The URL of each request, and of each socket."""
+        self.complaints: list[str] = []
+        """What the browser's console says is wrong."""
+        page.on("request", self._request)
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def ask(self, person: str = "ada", profile: str = "default") -> None:
+        """Get a token, or a refusal."""
+        for name, value in (("person", person), ("profile", profile)):
+            self.page.check(f"input[name={name}][value='{value}']")
+        self.press("Get a token")
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def write(self, words: str) -> None:
+        self.page.get_by_label("Or write").fill(words)
+        self.press("Send")
+
+    def sees(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
+        """Wait until the page shows something."""
+        expect(self.page.locator("body")).to_contain_text(words, timeout=seconds * 1000)
+
+    def is_told(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
+        """Wait until an error is explained in these words."""
+        expect(self.page.get_by_role("alert")).to_contain_text(words, timeout=seconds * 1000)
+
+    @property
+    def transcript(self) -> list[str]:
+        """The lines of what was said."""
+        return self.page.get_by_role("log").locator("p").all_inner_texts()
+
+    @property
+    def played(self) -> list[dict[str, Any]]:
+        """What the speaker was given so far."""
+        found: list[dict[str, Any]] = self.page.evaluate("window.played")
+        return found
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def picture(self, name: str) -> None:
+        """Keep pictures of the page as it is, at a desk and on a phone, by day and by night.
+
+        In each it must be accessible by axe, and on a phone nothing must be wider than the screen.
+        """
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        for where, size, scheme in (("desk", DESK, "light"), ("phone", PHONE, "dark")):
+            self.page.set_viewport_size(size)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.screenshot(path=PICTURES / f"{name}-{where}.png", full_page=True)
+            wide = self.page.evaluate("document.scrollingElement.scrollWidth")
+            assert wide <= size["width"], f"{name}: {wide} pixels wide on a {where}"
+            assert self._violations() == []
+
+    def _violations(self) -> list[str]:
+        self.page.evaluate(f"window.axe || {AXE.read_text()}")
+        found = self.page.evaluate("axe.run().then((it) => it.violations)")
+        return [json.dumps(violation, indent=1) for violation in found]
+
+    def _request(self, request: Request) -> None:
+        self.asked.append(request.url)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+@contextmanager
+def visiting(
+    browser: Browser,
+    around: Stack,
+    policy: str = "",
+    *,
+    microphone: bool = True,
+    origins: str = "",
+) -> Iterator[Visitor]:
+    """Somebody who has opened the page of a function with a policy, the shipped one if left out.
+
+    Whatever they do, nothing may leave this machine.
+
+    Args:
+        microphone: whether the page may use it.
+        origins: those that the function allows, if not the page's.
+    """
+    around.gemini.behaviour.plays = True
+    with TemporaryDirectory(prefix="livetoken-page-") as folder:
+        file = Path(folder, "policy.toml")
+        file.write_text(policy or SHIPPED.read_text())
+        app = PageApp(file, around.issuer, around.app_check)
+        with (
+            Server(app.app) as page_at,
+            around.running(
+                file.read_text(),
+                GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
+                ALLOWED_ORIGINS=origins or ",".join(app.origins(page_at.url)),
+            ) as started,
+            browser.new_context(viewport=DESK) as context,  # type: ignore[arg-type]
+        ):
+            app.function_url = started.function.url
+            if microphone:
+                context.grant_permissions(["microphone"])
+            context.add_init_script(SPEAKER)
+            visitor = Visitor(context.new_page())
+            visitor.page.goto(page_at.url)
+            visitor.sees("Get a token first.")
+            yield visitor
+    assert {urlsplit(url).hostname for url in visitor.asked} == {"127.0.0.1"}

@@ -1,0 +1,6 @@
+// The globals of an AudioWorklet, which TypeScript's own libraries leave out (Web Audio API, 1.32).
+declare class AudioWorkletProcessor {
+  readonly port: MessagePort;
+}
+declare const sampleRate: number;
+declare function registerProcessor(name: string, processor: typeof AudioWorkletProcessor): void;
