@@ -4,6 +4,10 @@ import socketserver
 import threading
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
+
+GEMINI = "generativelanguage.googleapis.com"
+GOOGLES = (".google.com", ".googleapis.com", ".gvt1.com", ".googleusercontent.com")
 
 
 class Outside:
@@ -25,6 +29,16 @@ class Outside:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def asked_by_pages(self) -> list[str]:
+        """The hosts that were asked for, but for Google's, which Chromium asks by itself.
+
+        It does so at moments of its own, whatever page is open. Gemini's host is no such one.
+        """
+        targets = (line.split()[1] for line in self.asked)
+        urls = (target if "://" in target else f"//{target}" for target in targets)
+        hosts = [urlsplit(url).hostname or "" for url in urls]
+        return [host for host in hosts if host == GEMINI or not host.endswith(GOOGLES)]
 
     @property
     def address(self) -> str:

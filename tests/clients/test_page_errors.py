@@ -94,7 +94,7 @@ def test_a_limit_that_is_reached_says_when_and_ends_what_would_go_on(
         visitor.ask()
         visitor.press("Talk")
         visitor.write("Hello!")
-        visitor.page.wait_for_function("window.played.length > 0")
+        visitor.page.wait_for_function("() => window.played.length > 0")
         visitor.press("Cut the connection")
         visitor.is_told(re.compile(r"as many tokens as you may.* in (60|59) minutes\."))
         visitor.sees("Ended.")

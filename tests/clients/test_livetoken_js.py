@@ -1,0 +1,340 @@
+"""livetoken.js, the part of the page that an app copies."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from stack import SHIPPED, Stack
+
+from livetoken.refusals import Reason
+from local.page_app import Page as PageApp
+from local.server import Server
+
+CONVERSATIONS = Path(__file__).with_name("conversations.js")
+
+POLICY = """
+api_version = "v1alpha"
+[callers]
+app_check = "{app_check}"
+[profiles.default]
+model = "gemini-3.8-live"
+limit = "{limit}"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+session_resumption = {{}}
+[profiles.short]
+model = "gemini-3.8-live"
+[profiles.short.config]
+response_modalities = ["AUDIO"]
+"""
+
+
+@dataclass
+class App:
+    """An app in a browser that uses livetoken.js, and what is around it."""
+
+    page: Page
+    around: Stack
+
+    def given(self, **changes: Any) -> dict[str, Any]:
+        """Where its tokens come from."""
+        fresh = self.around.issuer.id_token("ada")
+        return {"url": self.around.function.url, "idTokens": [fresh], **changes}
+
+    def get(self, **changes: Any) -> Any:
+        """A token, or the error in its place."""
+        return self.page.evaluate("(given) => get(given)", self.given(**changes))
+
+    def talks(self, **changes: Any) -> None:
+        """Begin a conversation."""
+        self.page.evaluate("(given) => talk(given)", self.given(**changes))
+
+    def say(self, words: str) -> None:
+        self.page.evaluate("(words) => say(words)", words)
+
+    def hears(self, words: str) -> None:
+        """Wait for something that is said."""
+        self.page.wait_for_function("(words) => seen.said.includes(words)", arg=words)
+
+    def is_in(self, state: str) -> None:
+        """Wait for a state, with the reason of its error."""
+        self.page.wait_for_function("(state) => seen.states.at(-1) === state", arg=state)
+
+    def cut(self) -> None:
+        """Lose the connection."""
+        self.page.evaluate("seen.session.close()")
+
+    @property
+    def said(self) -> list[str]:
+        found: list[str] = self.page.evaluate("seen.said")
+        return found
+
+    @property
+    def states(self) -> list[str]:
+        found: list[str] = self.page.evaluate("seen.states")
+        return found
+
+    @property
+    def asked(self) -> dict[str, list[bool]]:
+        """What its own ID token and App Check token were asked for: with a renewal or without."""
+        found: dict[str, list[bool]] = self.page.evaluate("asked")
+        return found
+
+
+@contextmanager
+def an_app(
+    browser: Browser, around: Stack, *, app_check: str = "off", limit: str = "30/hour"
+) -> Iterator[App]:
+    """An app of a function with a limit and a rule for App Check."""
+    page_app = PageApp(SHIPPED, around.issuer, around.app_check)
+    with (
+        Server(page_app.app) as page_at,
+        around.running(
+            POLICY.format(app_check=app_check, limit=limit),
+            GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
+            ALLOWED_ORIGINS=page_at.url,
+        ) as started,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.clock.install()
+        page.goto(f"{page_at.url}/livetoken.js")
+        page.route("**/conversations.js", lambda route: route.fulfill(path=CONVERSATIONS))
+        page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
+        yield App(page, started)
+
+
+@pytest.fixture
+def app(chromium: Browser, alone: Stack) -> Iterator[App]:
+    with an_app(chromium, alone) as made:
+        yield made
+
+
+def expired(around: Stack) -> str:
+    return around.issuer.id_token("ada", exp=int(time.time()) - 60)
+
+
+# --- a token ---------------------------------------------------------------------------------
+
+
+def test_an_id_token_that_expired_is_renewed(app: App) -> None:
+    answer = app.get(idTokens=[expired(app.around), app.around.issuer.id_token("ada")])
+    assert answer["name"].startswith("auth_tokens/")
+    assert app.asked["idToken"] == [False, True]
+
+
+def test_an_id_token_that_stays_expired_is_an_error(app: App) -> None:
+    answer = app.get(idTokens=[expired(app.around)])
+    assert answer["error"]["reason"] == "ID_TOKEN_EXPIRED"
+    assert app.asked["idToken"] == [False, True]
+
+
+def test_an_app_check_token_that_was_used_is_renewed(chromium: Browser, alone: Stack) -> None:
+    with an_app(chromium, alone, app_check="consume") as app:
+        once, fresh = alone.app_check.token(), alone.app_check.token()
+        assert "name" in app.get(appCheckTokens=[once])
+        assert "name" in app.get(appCheckTokens=[once, fresh])
+        assert app.asked["appCheckToken"] == [False, True]
+        assert app.asked["idToken"] == [False, False], "what is good is not renewed"
+
+
+def test_both_can_have_expired_at_once(chromium: Browser, alone: Stack) -> None:
+    with an_app(chromium, alone, app_check="required") as app:
+        answer = app.get(
+            idTokens=[expired(alone), alone.issuer.id_token("ada")],
+            appCheckTokens=[alone.app_check.token(exp=1), alone.app_check.token()],
+        )
+        assert "name" in answer
+        assert app.asked == {
+            "idToken": [False, True, True],
+            "appCheckToken": [False, False, True],
+        }
+
+
+def test_no_app_check_token_to_renew_is_an_error(chromium: Browser, alone: Stack) -> None:
+    with an_app(chromium, alone, app_check="required") as app:
+        assert app.get()["error"]["reason"] == "APP_CHECK_FAILED"
+        assert app.asked["idToken"] == [False]
+
+
+def test_a_refusal_has_all_that_the_contract_says(chromium: Browser, alone: Stack) -> None:
+    with an_app(chromium, alone, limit="1/hour") as app:
+        app.get()
+        error = app.get()["error"]
+        wait = error.pop("retryAfterSeconds")
+        assert 3000 < wait <= 3601
+        meaning = Reason.LIMIT_REACHED.value
+        assert error == {
+            "name": "LivetokenError",
+            "reason": "LIMIT_REACHED",
+            "code": meaning.code,
+            "retryable": meaning.retryable,
+        }
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(502, "<html>Bad Gateway</html>"), (200, "{}"), (403, '{"error": {}}')]
+)
+def test_somebody_elses_answer_is_no_answer(app: App, status: int, body: str) -> None:
+    headers = {"Access-Control-Allow-Origin": "*"}
+    app.page.route(
+        "**/elsewhere", lambda route: route.fulfill(status=status, headers=headers, body=body)
+    )
+    error = app.get(url=f"{app.around.function.url}/elsewhere")["error"]
+    assert (error["reason"], error["code"], error["retryable"]) == ("UNREACHABLE", status, True)
+
+
+def test_nobody_at_all_is_no_answer(app: App) -> None:
+    app.page.route("**/nowhere", lambda route: route.abort())
+    error = app.get(url=f"{app.around.function.url}/nowhere")["error"]
+    assert (error["reason"], error["retryable"]) == ("UNREACHABLE", True)
+
+
+# --- a conversation --------------------------------------------------------------------------
+
+
+def test_it_goes_on_when_its_connection_is_lost(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    app.cut()
+    app.say("two")
+    app.hears("I heard: two (turn 2)")
+    assert app.states == ["connecting", "open", "resuming", "open"]
+    assert app.asked["idToken"] == [False, False]
+    tokens = {mint.token for mint in app.around.gemini.minted()}
+    assert len(tokens) == 2, "each connection has a token of its own"
+
+
+def test_without_a_handle_it_ends_with_its_connection(app: App) -> None:
+    app.talks(profile="short")
+    app.say("one")
+    app.hears("turnComplete")
+    app.cut()
+    app.is_in("closed: SESSION_ENDED")
+    assert len(app.around.gemini.minted()) == 1
+
+
+def test_go_away_waits_for_the_end_of_an_answer(app: App) -> None:
+    behaviour = app.around.gemini.behaviour
+    behaviour.plays = True
+    app.talks()
+    app.say("one")
+    app.hears("I heard: one (turn 1)")
+    behaviour.go_away_before = behaviour.connection_life
+    app.hears("goAway")
+    behaviour.go_away_before = 0
+    app.page.wait_for_function("() => seen.states.at(-1) === 'open' && seen.states.length > 2")
+    assert app.said.index("goAway") < app.said.index("turnComplete"), "it came during the answer"
+    assert app.states == ["connecting", "open", "resuming", "open"]
+    app.say("two")
+    app.hears("I heard: two (turn 2)")
+
+
+def test_it_is_renewed_before_its_token_ends(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    app.page.clock.fast_forward("29:20")
+    assert app.states == ["connecting", "open"]
+    app.page.clock.fast_forward("00:15")
+    app.page.wait_for_function("() => seen.states.length === 4")
+    assert app.states == ["connecting", "open", "resuming", "open"]
+    app.say("two")
+    app.hears("I heard: two (turn 2)")
+
+
+def test_a_renewal_that_is_refused_leaves_the_connection(chromium: Browser, alone: Stack) -> None:
+    with an_app(chromium, alone, limit="1/hour") as app:
+        app.talks()
+        app.say("one")
+        app.hears("turnComplete")
+        app.page.clock.fast_forward("29:40")
+        app.page.wait_for_function("() => seen.states.length === 4")
+        assert app.states == ["connecting", "open", "resuming", "open"]
+        app.say("two")
+        app.hears("I heard: two (turn 2)")
+        assert len(alone.gemini.sessions) == 1
+        app.cut()
+        app.is_in("closed: LIMIT_REACHED")
+
+
+def test_a_session_that_gemini_has_forgotten_is_given_up(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    app.around.gemini.behaviour.handle_life = 0
+    app.cut()
+    for _ in range(3):
+        app.page.clock.run_for(2_000)
+    app.is_in("closed: SESSION_REFUSED")
+    assert len(app.around.gemini.minted()) == 4, "three attempts to resume it"
+
+
+def test_it_goes_on_when_livetoken_is_back(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    app.around.gemini.behaviour.faults.extend([500, 503, 503, 503, 503, 503])
+    app.cut()
+    app.is_in("resuming")
+    app.page.wait_for_function("() => asked.idToken.length >= 2")
+    while app.states[-1] != "open":
+        app.page.clock.run_for(1_000)
+    app.say("two")
+    app.hears("I heard: two (turn 2)")
+    assert len(app.asked["idToken"]) > 2
+
+
+def test_words_wait_for_the_next_connection_and_stale_sound_does_not(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    app.around.gemini.behaviour.delay = 0.5
+    app.cut()
+    audio = {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=16000"}}}
+    app.page.evaluate("(audio) => seen.conversation.send(audio)", audio)
+    app.say("two")
+    app.page.clock.fast_forward(6_000)
+    app.page.evaluate("(audio) => seen.conversation.send(audio)", audio)
+    app.hears("I heard: two (turn 2)")
+    kinds = [next(iter(message)) for message in app.around.gemini.sessions[-1].messages]
+    assert sorted(kinds) == ["clientContent", "realtimeInput"], "the first sound was too old"
+
+
+def test_closed_while_it_connects_it_holds_no_session(app: App) -> None:
+    app.page.evaluate("(given) => talk(given, { start: false })", app.given())
+    app.page.evaluate(
+        "async () => { const it = seen.conversation.start(); seen.conversation.close(); await it; }"
+    )
+    assert app.states == ["connecting", "closed"]
+    assert [session.closed for session in app.around.gemini.sessions] in ([], [1000], [1005])
+
+
+def test_closed_it_takes_no_more(app: App) -> None:
+    app.talks()
+    app.page.evaluate("seen.conversation.close()")
+    assert app.states[-1] == "closed"
+    for call in ("say('two')", "seen.conversation.start()"):
+        with pytest.raises(Exception, match=r"The conversation is closed|starts once"):
+            app.page.evaluate(call)
+
+
+def test_it_is_refused_on_a_token_that_was_used(app: App) -> None:
+    app.talks()
+    message = app.page.evaluate(
+        """async (given) => {
+          const { token } = seen.conversation;
+          await talk(given, { start: false });
+          return seen.conversation.start(token).catch(({ reason, code }) => [reason, code]);
+        }""",
+        app.given(),
+    )
+    assert message == ["SESSION_REFUSED", 1011]
+    assert app.states == ["connecting", "closed: SESSION_REFUSED"]
