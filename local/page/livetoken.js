@@ -9,14 +9,14 @@
  *     await conversation.start();
  *     conversation.send({ realtimeInput: { audio: { data, mimeType: "audio/pcm;rate=16000" } } });
  *
- * With @google/genai, `{ transport: overGenAI(GoogleGenAI) }` is the third of its options.
+ * An app with @google/genai adds `transport: overGenAI(GoogleGenAI)` to the last of these.
  */
 
 /**
  * Who asks, where, and for what.
  * @typedef {object} Source
  * @property {string} url Where livetoken is.
- * @property {(refresh: boolean) => Promise<string | null>} idToken The caller's ID token, a new one
+ * @property {(refresh: boolean) => Promise<string | null> | null} idToken The caller's ID token, a new one
  *   if `refresh`; null while nobody is signed in.
  * @property {(refresh: boolean) => Promise<string>} [appCheckToken] The app's App Check token.
  * @property {string} [profile] A profile of the policy; "default" if left out.
@@ -43,6 +43,8 @@
  *   interrupted?: boolean, turnComplete?: boolean }} [serverContent]
  * @property {{ newHandle?: string, resumable?: boolean }} [sessionResumptionUpdate]
  * @property {{ timeLeft?: string }} [goAway]
+ * @property {{ functionCalls?: { id?: string, name?: string, args?: Record<string, unknown> }[] }}
+ *   [toolCall]
  */
 
 /**
@@ -57,14 +59,11 @@
  */
 
 /**
- * An open session; `close` is heard of by the `onclose` that it was opened with.
+ * A `Transport` opens a session, and resolves once Gemini has taken its setup; it rejects with
+ * SESSION_REFUSED. `onclose` hears of every end, that by `close` too.
  * @typedef {{ send: (message: ClientMessage) => void, close: () => void }} Session
  * @typedef {{ onmessage: (message: ServerMessage) => void,
  *   onclose: (end: { code: number, reason: string }) => void }} SessionEvents
- */
-
-/**
- * Opens a session, and resolves once Gemini has taken its setup. Rejects with SESSION_REFUSED.
  * @typedef {(token: Token, events: SessionEvents) => Promise<Session>} Transport
  */
 
@@ -277,7 +276,7 @@ export class Conversation {
   }
 
   /**
-   * Opens the first session. Call it once.
+   * Opens the first session, unless it is closed meanwhile. Call it once.
    * @param {Token} [token] One that was got already, and not used; a new one is got if left out.
    * @throws {LivetokenError} There is no conversation then. And what `idToken` throws.
    */
@@ -287,7 +286,8 @@ export class Conversation {
     const listening = { signal: this.#over.signal };
     globalThis.addEventListener?.("offline", () => this.#offline(), listening);
     try {
-      await this.#open(token ?? (await getToken(this.#source)));
+      const first = token ?? (await getToken(this.#source));
+      if (!this.#over.signal.aborted) await this.#open(first);
     } catch (error) {
       this.#end(/** @type {Error} */ (error));
       throw error;
