@@ -55,17 +55,18 @@ export function live(connect) {
   return {
     /** @param {{token: Token, model?: string, config: Config}} asked */
     async open({ token, model, config }) {
-      unread = [];
-      const callbacks = { onmessage: () => {}, onclose: () => {} };
+      /** @type {Message[]} */
+      const arrived = [];
+      unread = arrived;
+      const onmessage = (/** @type {Message} */ message) => {
+        arrived.push(message);
+        wake();
+      };
+      let onclose = (/** @type {CloseEvent} */ _) => {};
       closed = new Promise((resolve) => {
-        Object.assign(callbacks, {
-          onmessage: (/** @type {Message} */ message) => {
-            unread.push(message);
-            wake();
-          },
-          onclose: (/** @type {CloseEvent} */ { code, reason }) => resolve({ code, reason }),
-        });
+        onclose = ({ code, reason }) => resolve({ code, reason });
       });
+      const callbacks = { onmessage, onclose };
       let rejected = "";
       const connected = connect(token, model ?? token.model, config, callbacks).catch((error) => {
         rejected = error.message;
@@ -76,7 +77,7 @@ export function live(connect) {
         return {};
       }
       const refused = await closed;
-      await new Promise((resolve) => setTimeout(resolve));
+      await new Promise((resolve) => setTimeout(resolve)); // it rejects by now, or never
       return { refused, rejected };
     },
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import auth_emulator
@@ -11,6 +12,7 @@ import pytest
 from clients import Client, Program, tab
 from firebase_client import App, Error
 from firebase_policy import policy
+from live_client import Live
 from playwright.sync_api import Browser
 from signing_proxy import SigningProxy
 from stack import Stack
@@ -47,7 +49,7 @@ def origin(shared: Stack) -> Iterator[str]:
     async def app_check(_: Request) -> Response:
         return PlainTextResponse(shared.app_check.token())
 
-    with pages.serving("firebase_in_browser.mjs", Route("/app-check", app_check)) as served:
+    with pages.serving("in_browser.mjs", Route("/app-check", app_check)) as served:
         yield served
 
 
@@ -57,9 +59,9 @@ def app(
 ) -> Iterator[App]:
     """The app, with nothing started in it."""
     client: AbstractContextManager[Client] = (
-        Program("node", "firebase_on_node.mjs")
+        Program("node", "on_node.mjs", "firebase")
         if request.param == "node"
-        else tab(chromium, origin, "app")
+        else tab(chromium, origin, "firebase")
     )
     with client as started:
         yield App(started, signing.url, f"{origin}/app-check")
@@ -98,6 +100,17 @@ def test_whoever_has_a_password_gets_a_token(app: App, function: str, livetoken:
     assert token["name"] == livetoken.gemini.minted()[-1].token
     assert (token["profile"], token["model"]) == ("default", "models/gemini-3.8-live")
     assert app.call({"profile": "default"})["name"] != token["name"]
+
+
+def test_an_app_goes_from_signing_in_to_talking_in_one_page(
+    chromium: Browser, auth: SigningProxy, origin: str, function: str, livetoken: Stack
+) -> None:
+    with tab(chromium, origin, "firebase") as client:
+        app, live = App(client, auth.url, app_check_url=""), Live(replace(client, name="genai"))
+        app.start(function)
+        app.sign_in_anew()
+        live.open(app.call())
+        assert live.say("Hello, tutor!").audio
 
 
 def test_whoever_has_a_google_account_gets_a_token(
@@ -175,7 +188,7 @@ def test_gemini_down_is_told_apart(app: App, function: str, livetoken: Stack) ->
 def test_a_foreign_origin_is_told_nothing_by_its_browser(
     chromium: Browser, auth: SigningProxy, origin: str, function: str, livetoken: Stack
 ) -> None:
-    with tab(chromium, origin.replace("127.0.0.1", "localhost"), "app") as foreign:
+    with tab(chromium, origin.replace("127.0.0.1", "localhost"), "firebase") as foreign:
         app = App(foreign, auth.url, app_check_url="")
         app.start(function)
         app.sign_in_anew()

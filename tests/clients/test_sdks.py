@@ -11,7 +11,7 @@ import pytest
 from clients import Client, Program, node_22, tab
 from live_client import Live
 from playwright.sync_api import Browser
-from stack import Stack, until
+from stack import POLICY, Stack, until
 from stand import Stand, pcm
 
 from local import speech
@@ -36,7 +36,7 @@ CLIENTS = (
 @pytest.fixture(scope="session")
 def page(chromium: Browser) -> Iterator[str]:
     """The origin of a page with the clients for browsers."""
-    with pages.serving("live_in_browser.mjs") as origin:
+    with pages.serving("in_browser.mjs") as origin:
         yield origin
 
 
@@ -46,13 +46,13 @@ def live(
 ) -> Iterator[Live]:
     """A client, started once for all of its tests."""
     trust = {"NODE_EXTRA_CA_CERTS": str(certificate.ca_file)}
-    here, on_node = [sys.executable, "live_in_python.py"], [node_22(), "live_on_node.mjs"]
+    here, on_node = [sys.executable, "live_in_python.py"], [node_22(), "on_node.mjs"]
     client: AbstractContextManager[Client]
     match request.param:
         case "google-genai":
             client = Program(*here, "google-genai")
         case "@google/genai-2-node":
-            client = Program("node", "live_on_node.mjs", "genai-of-node-20", environment=trust)
+            client = Program("node", "on_node.mjs", "genai-of-node-20", environment=trust)
         case "@google/genai-3-node-22":
             client = Program(*on_node, "@google/genai", environment=trust)
         case "@google/genai-3-chromium":
@@ -65,6 +65,13 @@ def live(
             client = tab(chromium, page, "websocket")
     with client as started:
         yield Live(started)
+
+
+@pytest.fixture(scope="session")
+def beta(shared: Stack) -> Iterator[Stack]:
+    """A function of the other API version."""
+    with shared.running(POLICY.replace("v1alpha", "v1beta")) as started:
+        yield started
 
 
 def mint(livetoken: Stack, **body: Any) -> Any:
@@ -86,6 +93,14 @@ def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> N
     assert heard.words == "I heard: Hello, tutor! (turn 1)"
     assert heard.audio == speech.tone()
     assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+def test_a_session_opens_by_the_other_api_version(live: Live, beta: Stack) -> None:
+    token = mint(beta)
+    assert token["apiVersion"] == "v1beta"
+    live.open(token)
+    assert live.say("Hello, tutor!").audio
     live.close()
 
 

@@ -1,0 +1,18 @@
+// Every client in one page, for a test to find by its name.
+
+import { GoogleGenAI } from "@google/genai";
+import { firebase } from "./firebase.mjs";
+import { live } from "./live.mjs";
+import { byGenai } from "./live_genai.mjs";
+import { byWebSocket } from "./live_websocket.mjs";
+import { take } from "./steps.mjs";
+
+const clients = {
+  firebase: firebase(),
+  genai: live(byGenai(GoogleGenAI)),
+  websocket: live(byWebSocket),
+};
+
+/** @typedef {{step: string}} Asked */
+for (const [name, steps] of Object.entries(clients))
+  Object.assign(window, { [name]: (/** @type {Asked} */ asked) => take(steps, asked) });
