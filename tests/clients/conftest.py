@@ -1,27 +1,18 @@
-"""A function that browsers and SDKs reach without TLS, and one browser for all tests."""
+"""One browser for all tests, and one page with the clients that run in it."""
 
 import shutil
 from collections.abc import Iterator
 
+import pages
 import pytest
 import voice
 from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
-from stack import Stack
 
 CHATTER = (
     *("AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "HttpsUpgrades"),
     *("DialMediaRouteProvider", "MediaRouter", "OptimizationHints", "Translate"),
 )
-
-
-@pytest.fixture
-def plain(alone: Stack) -> Iterator[Stack]:
-    """A function whose tokens open `ws:` sockets, for clients that know no authority."""
-    with alone.running(
-        GOOGLE_GEMINI_BASE_URL=alone.gemini_plain_url, ALLOWED_ORIGINS="*"
-    ) as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +44,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iter
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def page(chromium: Browser) -> Iterator[str]:
+    """The origin of a page with the clients for browsers."""
+    with pages.serving("in_browser.mjs") as origin:
+        yield origin

@@ -1,6 +1,8 @@
 // Every client in one page, for a test to find by its name.
 
 import { GoogleGenAI } from "@google/genai";
+import { overGenAI } from "../../local/page/livetoken.js";
+import { conversation } from "./conversation.mjs";
 import { firebase } from "./firebase.mjs";
 import { live } from "./live.mjs";
 import { byGenai } from "./live_genai.mjs";
@@ -9,6 +11,7 @@ import { take } from "./steps.mjs";
 
 const clients = {
   firebase: firebase(),
+  conversation: conversation(overGenAI(GoogleGenAI)),
   genai: live(byGenai(GoogleGenAI)),
   websocket: live(byWebSocket),
 };

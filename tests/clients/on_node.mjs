@@ -1,15 +1,25 @@
-// A client in Node: on_node.mjs (firebase | websocket | <package of @google/genai>)
+// A client in Node:
+//   on_node.mjs (firebase | websocket | <package of @google/genai>)
+//   on_node.mjs livetoken (websocket | <package of @google/genai>), with livetoken.js between
 
+import { overGenAI, overWebSocket } from "../../local/page/livetoken.js";
+import { conversation } from "./conversation.mjs";
 import { live } from "./live.mjs";
 import { byGenai } from "./live_genai.mjs";
 import { byWebSocket } from "./live_websocket.mjs";
 import { serve } from "./serve.mjs";
 
-const [, , how] = process.argv;
+const [, , how, by] = process.argv;
 
 async function client() {
   if (how === "firebase") return (await import("./firebase.mjs")).firebase();
-  return live(how === "websocket" ? byWebSocket : byGenai((await import(how)).GoogleGenAI));
+  if (how === "livetoken") {
+    return conversation(by === "websocket" ? overWebSocket() : overGenAI(await sdk(by)));
+  }
+  return live(how === "websocket" ? byWebSocket : byGenai(await sdk(how)));
 }
+
+/** @param {string} name */
+const sdk = async (name) => (await import(name)).GoogleGenAI;
 
 await serve(await client());

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-import pages
 import pytest
 from clients import Client, Program, node_22, tab
 from live_client import Live
@@ -31,13 +30,6 @@ CLIENTS = (
     "websocket-node-22-query",
     "websocket-chromium-query",
 )
-
-
-@pytest.fixture(scope="session")
-def page(chromium: Browser) -> Iterator[str]:
-    """The origin of a page with the clients for browsers."""
-    with pages.serving("in_browser.mjs") as origin:
-        yield origin
 
 
 @pytest.fixture(scope="session", params=CLIENTS)

@@ -1,0 +1,98 @@
+// An app that holds its conversations by livetoken.js, one at a time.
+
+import { Conversation } from "../../local/page/livetoken.js";
+
+/** @typedef {import("../../local/page/livetoken.js").LivetokenError} LivetokenError */
+/** @typedef {import("../../local/page/livetoken.js").Session} Session */
+/** @typedef {import("../../local/page/livetoken.js").Source} Source */
+
+/**
+ * The steps of such an app.
+ *
+ * @param {import("../../local/page/livetoken.js").Transport} transport
+ * @returns {import("./steps.mjs").Steps}
+ */
+export function conversation(transport) {
+  /** @type {Conversation} */
+  let held;
+  /** @type {Source} */
+  let source;
+  /** @type {Session} */
+  let session;
+  let audio = "";
+  let words = "";
+  let changed = () => {};
+
+  /** @param {() => boolean} isTrue */
+  async function until(isTrue) {
+    while (!isTrue())
+      await new Promise((resolve) => {
+        changed = () => resolve(undefined);
+      });
+  }
+
+  return {
+    /** @param {{url: string, idToken: string}} asked */
+    async start({ url, idToken }) {
+      source = { url, idToken: async () => idToken };
+      held = new Conversation(source, {
+        onmessage: ({ serverContent }) => {
+          for (const { inlineData } of serverContent?.modelTurn?.parts ?? [])
+            audio += inlineData?.data ?? "";
+          words += serverContent?.outputTranscription?.text ?? "";
+          if (serverContent?.turnComplete) words += ".";
+          changed();
+        },
+        onstate: () => changed(),
+        transport: async (token, events) => {
+          session = await transport(token, events);
+          return session;
+        },
+      });
+      await held.start();
+      return {};
+    },
+
+    /** @param {{text: string}} asked */
+    async say({ text }) {
+      audio = words = "";
+      const turns = [{ role: "user", parts: [{ text }] }];
+      held.send({ clientContent: { turns, turnComplete: true } });
+      await until(() => words.endsWith("."));
+      return { heard: words, sounded: audio !== "" };
+    },
+
+    /** Speak by the microphone's way. @param {{data: string}} asked */
+    async speak({ data }) {
+      audio = words = "";
+      held.send({ realtimeInput: { audio: { data, mimeType: "audio/pcm;rate=16000" } } });
+      held.send({ realtimeInput: { audioStreamEnd: true } });
+      await until(() => words.endsWith("."));
+      return { heard: words };
+    },
+
+    /** Lose the connection, until there is another. */
+    async lose() {
+      const before = held.token;
+      session.close();
+      await until(() => held.state === "open" && held.token !== before);
+      return {};
+    },
+
+    /** Use the token a second time. */
+    async again() {
+      const second = new Conversation(source, { onmessage: () => {}, transport });
+      const { token } = held;
+      if (!token) throw new Error("there is none yet");
+      return await second.start(token).then(
+        () => ({ opened: true }),
+        ({ reason, code, message }) => ({ reason, code, message }),
+      );
+    },
+
+    async close() {
+      held.close();
+      return {};
+    },
+  };
+}
