@@ -1,13 +1,16 @@
-"""One browser for all tests, and one page with the clients that run in it."""
+"""What all tests share: a browser, a page with the clients that run in it, an Auth emulator."""
 
 import shutil
 from collections.abc import Iterator
 
+import auth_emulator
 import pages
 import pytest
 import voice
 from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
+from signing_proxy import SigningProxy
+from stack import Stack
 
 CHATTER = (
     *("AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "HttpsUpgrades"),
@@ -51,3 +54,12 @@ def page(chromium: Browser) -> Iterator[str]:
     """The origin of a page with the clients for browsers."""
     with pages.serving("in_browser.mjs") as origin:
         yield origin
+
+
+@pytest.fixture(scope="session")
+def signing(shared: Stack) -> Iterator[SigningProxy]:
+    """The Auth emulator, once, behind the proxy that signs its tokens."""
+    with auth_emulator.running() as emulator:
+        proxy = SigningProxy(emulator, shared.issuer)
+        with proxy.serving():
+            yield proxy

@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-import auth_emulator
 import pages
 import pytest
-from clients import Client, Program, tab
+from clients import Client, Program, node_22, tab
 from firebase_client import App, Error
 from firebase_policy import policy
 from live_client import Live
@@ -23,15 +22,6 @@ from starlette.routing import Route
 from livetoken.refusals import Reason
 from local.function import free_port
 from local.issuer import signing_key
-
-
-@pytest.fixture(scope="session")
-def signing(shared: Stack) -> Iterator[SigningProxy]:
-    """The Auth emulator, once, behind the proxy that signs its tokens."""
-    with auth_emulator.running() as emulator:
-        proxy = SigningProxy(emulator, shared.issuer)
-        with proxy.serving():
-            yield proxy
 
 
 @pytest.fixture
@@ -59,7 +49,7 @@ def app(
 ) -> Iterator[App]:
     """The app, with nothing started in it."""
     client: AbstractContextManager[Client] = (
-        Program("node", "on_node.mjs", "firebase")
+        Program(node_22(), "on_node.mjs", "firebase")
         if request.param == "node"
         else tab(chromium, origin, "firebase")
     )

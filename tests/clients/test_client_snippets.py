@@ -1,0 +1,209 @@
+"""The code of docs/clients.md and of the README does what it is there for, as it stands there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+from clients import HERE
+from firebase_policy import policy
+from playwright.sync_api import Browser, Page
+from signing_proxy import SigningProxy
+from stack import Stack, until
+from starlette.staticfiles import StaticFiles
+
+from local.function import ROOT
+from local.page_app import FILES
+from local.server import Server
+
+# What an app has of its own; `heard` and `shown` are the test's.
+APP = """
+globalThis.heard = [];
+globalThis.shown = [];
+const LIVETOKEN_URL = {url};
+const play = (sound) => heard.push(sound);
+const show = (...what) => shown.push(what);
+"""
+USER = """
+const auth = {{ currentUser: {{ getIdToken: async () => {id_token} }} }};
+const source = {{ url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser.getIdToken(refresh) }};
+"""
+FIREBASE = """
+import {{ initializeApp }} from "firebase/app";
+import {{ CustomProvider }} from "firebase/app-check";
+import {{ connectAuthEmulator, getAuth as authOf, signInWithCredential, GoogleAuthProvider }}
+  from "firebase/auth";
+import {{ Conversation }} from "./livetoken.js";
+
+const app = initializeApp({{ apiKey: "made-up", projectId: "demo-livetoken", appId: "1:2:web:3" }});
+const attested = {{ token: {app_check}, expireTimeMillis: Date.now() + 3_600_000 }};
+const provider = new CustomProvider({{ getToken: async () => attested }});
+connectAuthEmulator(authOf(app), {emulator}, {{ disableWarnings: true }});
+const google = {{ sub: "109700000000000000004", email: "mary@example.com", email_verified: true }};
+await signInWithCredential(authOf(app), GoogleAuthProvider.credential(JSON.stringify(google)));
+"""
+CONVERSATION = """
+const onstate = (state, error) => shown.push([state, error?.reason]);
+const conversation = new Conversation(source, { onmessage: () => {}, onstate });
+"""
+
+
+def snippets(page: str, title: str, language: str) -> list[str]:
+    """The code under a title of a page."""
+    under = (ROOT / page).read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return [block.partition("\n```")[0] for block in under.split(f"```{language}\n")[1:]]
+
+
+def filled(template: str, **values: str) -> str:
+    """A template with texts of JavaScript in it."""
+    return template.format(**{name: json.dumps(value) for name, value in values.items()})
+
+
+@pytest.fixture
+def anywhere(alone: Stack) -> Iterator[Stack]:
+    """A function of an app on any origin, and a Gemini that is reached without TLS."""
+    plain = alone.gemini_plain_url
+    with alone.running(ALLOWED_ORIGINS="*", GOOGLE_GEMINI_BASE_URL=plain) as started:
+        yield started
+
+
+@pytest.fixture
+def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Loads a page with a script, beside which lies what an app copies."""
+    for file in FILES.glob("*.js"):
+        shutil.copy(file, tmp_path)
+    with (
+        Server(StaticFiles(directory=tmp_path, html=True)) as server,
+        chromium.new_context(permissions=["microphone"]) as context,
+    ):
+
+        def loaded(script: str, *, bundled: bool = False) -> Page:
+            (tmp_path / "app.js").write_text(script)
+            if bundled:
+                how = ["--bundle", "--format=esm", "--outfile=app.js", "--allow-overwrite"]
+                subprocess.run(
+                    [HERE / "node_modules/.bin/esbuild", "app.js", *how, "--log-level=warning"],
+                    cwd=tmp_path,
+                    env={**os.environ, "NODE_PATH": str(HERE / "node_modules")},
+                    check=True,
+                )
+            button = '<!doctype html><button id="talkButton">Talk</button>'
+            module = '<script type="module" src="app.js"></script>'
+            (tmp_path / "index.html").write_text(button + module)
+            page = context.new_page()
+            page.set_default_timeout(15_000)
+            page.goto(server.url)
+            return page
+
+        yield loaded
+
+
+def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
+    (code,) = snippets("docs/clients.md", "A web page", "js")
+    user = filled(USER, id_token=anywhere.issuer.id_token("ada")).replace("const source", "const _")
+    page = load(filled(APP, url=anywhere.function.url) + user + code)
+    page.get_by_role("button").click()
+    page.wait_for_function("() => shown.some(([state]) => state === 'open')")
+    (session,) = anywhere.gemini.sessions
+    until(lambda: any("realtimeInput" in message for message in session.messages))
+
+
+def test_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
+    (code,) = snippets("docs/clients.md", "@google/genai", "js")
+    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
+    page = load(filled(APP, url=anywhere.function.url) + user + code, bundled=True)
+    page.wait_for_function("() => heard.length > 0")
+    assert page.evaluate("shown") == [["connecting", None], ["open", None]]
+
+
+def test_firebase_for_the_web(
+    load: Callable[..., Page], signing: SigningProxy, shared: Stack
+) -> None:
+    source, callable_sdk = snippets("docs/clients.md", "Firebase for the web", "js")
+    plain = shared.gemini_plain_url
+    with shared.running(
+        policy("required"), ALLOWED_ORIGINS="*", GOOGLE_GEMINI_BASE_URL=plain
+    ) as started:
+        firebase = filled(FIREBASE, app_check=shared.app_check.token(), emulator=signing.url)
+        app = filled(APP, url=started.function.url) + firebase + source + CONVERSATION
+        page = load(app + callable_sdk, bundled=True)
+        page.wait_for_function("() => shown.length === 2")
+        assert page.evaluate("shown") == [["connecting", None], ["open", None]]
+        again = "await conversation.start().catch(() => {});\n"  # by `source` this time
+        page = load(app + again, bundled=True)
+        page.wait_for_function("() => shown.length === 2")
+        assert page.evaluate("shown") == [["connecting", None], ["open", None]]
+
+
+def test_firebases_refusals_are_shown(
+    load: Callable[..., Page], signing: SigningProxy, shared: Stack
+) -> None:
+    source, callable_sdk = snippets("docs/clients.md", "Firebase for the web", "js")
+    with shared.running(policy("required"), ALLOWED_ORIGINS="*") as started:
+        firebase = filled(FIREBASE, app_check="no token", emulator=signing.url)
+        app = filled(APP, url=started.function.url) + firebase + source + CONVERSATION
+        page = load(app + callable_sdk, bundled=True)
+        page.wait_for_function("() => shown.length === 1")
+        assert page.evaluate("shown") == [["functions/unauthenticated", "APP_CHECK_FAILED", None]]
+
+
+def run_python(code: str, function: Stack, tmp_path: Path) -> None:
+    script = tmp_path / "app.py"
+    script.write_text(code)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", script],
+        env={**os.environ, "GOOGLE_GEMINI_BASE_URL": function.gemini_url},
+        check=True,
+        timeout=30,
+    )
+
+
+def test_python_goes_on_over_connections(
+    livetoken: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = snippets("docs/clients.md", "Python", "python")
+    issuer, behaviour = livetoken.issuer, livetoken.gemini.behaviour
+    monkeypatch.setattr(behaviour, "go_away_before", behaviour.connection_life)
+    before = len(livetoken.gemini.sessions)
+    given = f"""
+LIVETOKEN_URL, heard = {livetoken.function.url!r}, []
+play = heard.append
+def id_token(refresh):
+    return {issuer.id_token("ada")!r} if refresh else {issuer.id_token("ada", exp=1)!r}
+"""
+    then = "\nasyncio.run(converse(['one', 'two', 'three']))\nassert any(heard)\n"
+    run_python(given + code + then, livetoken, tmp_path)
+    sessions = livetoken.gemini.sessions[before:]
+    assert [session.resumed for session in sessions] == [False, True, True]
+
+
+def test_the_readmes_python(livetoken: Stack, tmp_path: Path) -> None:
+    (code,) = snippets("README.md", "In an app", "python")
+    given = f"""
+import asyncio, httpx2
+from google import genai
+from google.genai import types
+LIVETOKEN_URL, heard = {livetoken.function.url!r}, []
+id_token, play = {livetoken.issuer.id_token("ada")!r}, heard.append
+async def main():
+"""
+    then = "\nasyncio.run(main())\nassert any(heard)\n"
+    run_python(given + indent(code, "    ") + then, livetoken, tmp_path)
+
+
+def test_the_readmes_javascript(load: Callable[..., Page], anywhere: Stack) -> None:
+    (code,) = snippets("README.md", "In an app", "js")
+    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
+    gemini = json.dumps(anywhere.gemini_plain_url)
+    base = f"""
+import {{ GoogleGenAI, setDefaultBaseUrls }} from "@google/genai";
+setDefaultBaseUrls({{ geminiUrl: {gemini} }});
+const explain = show;
+"""
+    page = load(base + filled(APP, url=anywhere.function.url) + user + code, bundled=True)
+    page.wait_for_function("() => heard.some(({ data }) => data)")
