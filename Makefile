@@ -34,7 +34,8 @@ test-deploy: $(READY_DEPLOY) ## deploy/ and cloudbuild.yaml, by real gcloud and 
 	@command -v gcloud >/dev/null || { \
 		echo "It takes gcloud: https://cloud.google.com/sdk/docs/install" >&2; exit 1; }
 	MYPYPATH=tests $(BIN)/mypy tests/deploy
-	$(BIN)/shellcheck deploy/*.sh deploy/install-tools tests/install-redis .ci/run
+	$(BIN)/shellcheck deploy/*.sh deploy/install-tools tests/install-redis \
+		$(CLIENTS)/install-chromium .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
 	$(BIN)/pytest -q -n 3 --dist worksteal tests/deploy
 
@@ -43,9 +44,11 @@ test-deploy-variants: $(READY_DEPLOY) ## mistakes in the deploy scripts, and whe
 
 test-clients: $(READY_CLIENTS) ## the page in Chromium, and the SDKs that client apps use
 	@$(CLIENTS)/install-chromium
-	MYPYPATH=tests $(BIN)/mypy $(CLIENTS)
-	cd $(CLIENTS) && npx biome ci && npx tsc
-	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
+	MYPYPATH=tests $(BIN)/mypy $(CLIENTS) bench/page.py
+	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../local/page && npx tsc
+	$(BIN)/pytest -q -n 3 --dist worksteal $(CLIENTS)
+	@PYTHONPATH=. $(BIN)/python bench/page.py
+	@echo "Pictures of the page in each of its states are in build/screenshots."
 
 check: $(READY) ## print what each profile of policy.toml allows, or every mistake in it
 	@$(BIN)/python -m livetoken check
@@ -73,7 +76,7 @@ bench: $(READY) ## measure HTTP clients, counting a limit in memory, and what an
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt requirements-dev.txt

@@ -196,8 +196,18 @@ async def main():
     run_python(given + indent(code, "    ") + then, livetoken, tmp_path)
 
 
-def test_the_readmes_javascript(load: Callable[..., Page], anywhere: Stack) -> None:
-    (code,) = snippets("README.md", "In an app", "js")
+def test_the_readmes_livetoken_js(load: Callable[..., Page], anywhere: Stack) -> None:
+    code, _ = snippets("README.md", "In an app", "js")
+    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
+    module = 'import { Conversation } from "./livetoken.js";\nconst data = "AAAA";\n'
+    page = load(module + filled(APP, url=anywhere.function.url) + user + code)
+    page.wait_for_function("() => shown.length === 2")
+    sent = {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=16000"}}
+    until(lambda: anywhere.gemini.sessions[-1].messages == [{"realtimeInput": sent}])
+
+
+def test_the_readmes_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
+    _, code = snippets("README.md", "In an app", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
     gemini = json.dumps(anywhere.gemini_plain_url)
     base = f"""
