@@ -22,10 +22,13 @@ from local.people import PEOPLE
 FILES = Path(__file__).with_name("page")
 
 # Scripts, styles and pictures are the page's own, and it talks to this machine alone.
-_LOOPBACK = "http://127.0.0.1:* ws://127.0.0.1:*"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self' http://127.0.0.1:* ws://127.0.0.1:*; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self'; "
-    f"img-src 'self'; connect-src 'self' {_LOOPBACK}; form-action 'none'; base-uri 'none'",
+    "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -129,8 +129,8 @@ const UNFORESEEN = {
  */
 export function explain({ name, reason, retryAfterSeconds }) {
   const known = (reason && BY_REASON[reason]) || BY_NAME[name] || UNFORESEEN;
-  const when = retryAfterSeconds ? ` You can ask again ${inTime(retryAfterSeconds)}.` : "";
-  return { says: known.says, todo: known.todo + when };
+  const todo = retryAfterSeconds ? `Ask again ${inTime(retryAfterSeconds)}.` : known.todo;
+  return { says: known.says, todo };
 }
 
 /** @param {number} seconds */

@@ -8,10 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+)
 from stack import SHIPPED, Stack
 
 from local.function import ROOT
@@ -23,7 +31,12 @@ NOBODY = ""
 
 PICTURES = ROOT / "build" / "screenshots"
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1100, "height": 800}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESK: ViewportSize = {"width": 1100, "height": 800}
+AT: tuple[tuple[str, ViewportSize, Literal["light", "dark"]], ...] = (
+    ("desk", DESK, "light"),
+    ("phone", PHONE, "dark"),
+)
 
 # What the speaker plays: the seconds and the peak of each piece, and whether it was cut off.
 SPEAKER = """
@@ -97,9 +110,9 @@ class Visitor:
         In each it must be accessible by axe, and on a phone nothing must be wider than the screen.
         """
         PICTURES.mkdir(parents=True, exist_ok=True)
-        for where, size, scheme in (("desk", DESK, "light"), ("phone", PHONE, "dark")):
-            self.page.set_viewport_size(size)  # type: ignore[arg-type]
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for where, size, scheme in AT:
+            self.page.set_viewport_size(size)
+            self.page.emulate_media(color_scheme=scheme)
             self.page.screenshot(path=PICTURES / f"{name}-{where}.png", full_page=True)
             wide = self.page.evaluate("document.scrollingElement.scrollWidth")
             assert wide <= size["width"], f"{name}: {wide} pixels wide on a {where}"
@@ -147,7 +160,7 @@ def visiting(
                 GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
                 ALLOWED_ORIGINS=origins or ",".join(app.origins(page_at.url)),
             ) as started,
-            browser.new_context(viewport=DESK) as context,  # type: ignore[arg-type]
+            browser.new_context(viewport=DESK) as context,
         ):
             app.function_url = started.function.url
             if microphone:
