@@ -46,7 +46,7 @@ test-clients: $(READY_CLIENTS) ## the page in Chromium, and the SDKs that client
 	@$(CLIENTS)/install-chromium
 	MYPYPATH=tests $(BIN)/mypy $(CLIENTS) bench/page.py
 	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../local/page && npx tsc
-	$(BIN)/pytest -q -n 3 --dist worksteal $(CLIENTS)
+	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Pictures of the page in each of its states are in build/screenshots."
 

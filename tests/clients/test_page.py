@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from stack import Stack, until
 from visitor import NOBODY, Visitor, visiting
 
-WORD = "(1.0 seconds of speech)"
+WORD = r"\(\d\.\d seconds of speech\)"
 WENT_ON = "Went on with a fresh token."
 
 BRIEF = """
@@ -49,16 +49,17 @@ def test_somebody_signs_in_and_talks(visitor: Visitor, alone: Stack) -> None:
     visitor.sees(re.compile(r"Ends in\s+(30:00|29:5\d)"))
     visitor.picture("2-token")
     visitor.press("Talk")
-    visitor.sees("I heard: (1.0 seconds of speech) (turn 2)", seconds=20)
+    visitor.sees(re.compile(rf"I heard: {WORD} \(turn 2\)"), seconds=20)
     visitor.picture("3-talking")
 
-    assert visitor.transcript[:5] == [
-        f"You: {WORD}",
-        f"Gemini: I heard: {WORD} (turn 1)",
-        "You interrupted.",
-        f"You: {WORD}",
-        f"Gemini: I heard: {WORD} (turn 2)",
-    ]
+    lines = (
+        rf"You: {WORD}",
+        rf"Gemini: I heard: {WORD} \(turn 1\)",
+        r"You interrupted\.",
+        rf"You: {WORD}",
+        rf"Gemini: I heard: {WORD} \(turn 2\)",
+    )
+    assert re.match("\n".join(lines), "\n".join(visitor.transcript))
     visitor.press("Stop")
     visitor.sees("Ended. Get a new token to talk again.")
     until(lambda: alone.gemini.sessions[-1].closed == 1000)
@@ -86,7 +87,7 @@ def test_the_voice_is_played_and_an_interruption_clears_it(visitor: Visitor) -> 
     assert max(piece["peak"] for piece in played) > 0.2, "their own voice, louder than the tones"
     answer = 0.25 + voice.WORD + 0.25
     whole = sum(piece["seconds"] for piece in played)
-    assert whole == pytest.approx(2 * answer, abs=0.2)
+    assert whole == pytest.approx(2 * answer, abs=0.5)
     cut = [piece["cut"] for piece in played]
     assert any(cut[: len(cut) // 2]), "the second word clears the first answer"
     assert not any(cut[len(cut) // 2 :])
