@@ -75,8 +75,9 @@
 const ANSWER_WITHIN = 15_000; // ms: twice what livetoken takes at the most
 const RENEW_BEFORE = 30_000; // ms before a token's end
 const RENEW_AFTER = 30_000; // ms at the least, whatever this device's clock says
-const ATTEMPTS = 20; // to resume, which takes two minutes; time offline does not count
-const REFUSALS = 3; // of Gemini among them
+const ATTEMPTS = 20; // to get a token, which takes two minutes; time offline does not count
+const REFUSALS = 3; // tokens that led to no session that works, one after the other
+const WORKS_AFTER = 30_000; // ms that a session lasted, or it has said something
 const LONGEST_WAIT = 30; // seconds that somebody waits for a Retry-After
 const STALE = 5_000; // ms after which sound is no longer worth sending
 
@@ -225,10 +226,11 @@ export const overGenAI =
 
 /** @param {{ code: number, reason: string }} end */
 const refused = ({ code, reason }) =>
-  new LivetokenError("SESSION_REFUSED", reason || "The session was refused.", {
-    code,
-    retryable: true,
-  });
+  new LivetokenError("SESSION_REFUSED", reason || "No session opened.", { code, retryable: true });
+
+/** @param {{ code: number, reason: string }} end */
+const ended = ({ code, reason }) =>
+  new LivetokenError("SESSION_ENDED", reason || "It was lost.", { code, retryable: true });
 
 /**
  * One conversation, over as many connections as it takes. A fresh token with the handle of the
@@ -245,13 +247,16 @@ export class Conversation {
   #transport;
   #onmessage;
   #onstate;
-  /** @type {{ session: Session, ended: Promise<void> } | null} */
+  /** @type {{ session: Session, end: Promise<void> } | null} */
   #connection = null;
   #connections = 0;
   /** @type {string | undefined} */
   #handle;
-  #handleIsLast = false; // nothing has been answered since it came
+  #handleIsLast = false; // nothing has been said since it came
   #answering = false;
+  #openedAt = 0;
+  #works = false; // the session on this connection has said something
+  #refusals = 0;
   #due = false; // another connection is wanted, at the next pause
   #resuming = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -303,7 +308,7 @@ export class Conversation {
   send(message) {
     if (this.state === "closed") throw new Error("The conversation is closed.");
     if (this.#connection) {
-      this.#connection.session.send(message);
+      this.#deliver(this.#connection.session, message);
       return;
     }
     this.#waiting.push({ message, at: Date.now() });
@@ -321,7 +326,7 @@ export class Conversation {
     const isCurrent = () => number === this.#connections && this.state !== "closed";
     let hasEnded = () => {};
     /** @type {Promise<void>} */
-    const ended = new Promise((resolve) => {
+    const end = new Promise((resolve) => {
       hasEnded = resolve;
     });
     let isOpen = false;
@@ -337,40 +342,55 @@ export class Conversation {
       return;
     }
     isOpen = true;
-    this.#connection = { session, ended };
+    this.#connection = { session, end };
     this.token = token;
-    this.#due = this.#answering = false;
+    this.#openedAt = Date.now();
+    this.#due = this.#answering = this.#works = false;
     this.#renewLater(token);
-    for (const { message } of this.#waiting.splice(0).filter(isFresh)) session.send(message);
+    for (const { message } of this.#waiting.splice(0).filter(isFresh)) {
+      this.#deliver(session, message);
+    }
     this.#change("open");
+  }
+
+  /**
+   * @param {Session} session
+   * @param {ClientMessage} message
+   */
+  #deliver(session, message) {
+    if (!message.realtimeInput?.audio) this.#handleIsLast = false;
+    session.send(message);
   }
 
   /** @param {ServerMessage} message */
   #take(message) {
     const { goAway, serverContent, sessionResumptionUpdate: update } = message;
-    if (serverContent?.modelTurn) {
-      this.#answering = true;
-      this.#handleIsLast = false;
-    }
+    if (serverContent) this.#works = true;
+    if (serverContent?.modelTurn) this.#answering = true;
+    if (serverContent?.modelTurn || serverContent?.inputTranscription) this.#handleIsLast = false;
     if (serverContent?.turnComplete) this.#answering = false;
     if (update?.resumable && update.newHandle) {
       this.#handle = update.newHandle;
       this.#handleIsLast = true;
     }
     if (goAway) this.#due = true;
-    this.#onmessage(message);
+    tell(this.#onmessage, message);
     this.#resumeIfDue();
   }
 
+  get #isPause() {
+    return this.#handleIsLast && !this.#answering;
+  }
+
   #resumeIfDue() {
-    if (this.#due && this.#handleIsLast && !this.#answering) this.#resume();
+    if (this.#due && this.#isPause) this.#resume();
   }
 
   /** @param {Token} token */
   #renewLater({ expireTime }) {
     clearTimeout(this.#renewal);
     const left = Date.parse(expireTime) - Date.now() - RENEW_BEFORE;
-    if (left < RENEW_AFTER) return; // its end is noticed when it comes
+    if (!(left >= RENEW_AFTER)) return; // its end is noticed when it comes
     this.#renewal = setTimeout(() => {
       this.#due = true;
       this.#resumeIfDue();
@@ -384,24 +404,35 @@ export class Conversation {
   }
 
   /** @param {{ code: number, reason: string }} end */
-  #lost({ code, reason }) {
+  #lost(end) {
     this.#connection = null;
     this.#connections++;
     if (this.#handle) this.#resume();
-    else {
-      const message = reason || "The connection was lost.";
-      this.#end(new LivetokenError("SESSION_ENDED", message, { code, retryable: true }));
-    }
+    else this.#end(ended(end));
   }
 
   async #resume() {
     if (this.#resuming) return;
+    const works = this.#works || Date.now() - this.#openedAt >= WORKS_AFTER;
+    this.#refusals = works ? 0 : this.#refusals + 1;
+    if (this.#refusals >= REFUSALS) {
+      this.#due = false;
+      if (!this.#connection)
+        this.#end(ended({ code: 1006, reason: "Each session ended at once." }));
+      return;
+    }
     this.#resuming = true;
     this.#change("resuming");
-    let refusals = 0;
+    if (!works) await pause(backoff(this.#refusals), this.#over.signal);
     for (let attempt = 0; this.state === "resuming"; attempt++) {
+      let token;
       try {
-        const token = await getToken(this.#source, this.#handle);
+        const handle = this.#handle;
+        token = await getToken(this.#source, handle);
+        if (this.#connection && !(this.#isPause && handle === this.#handle)) {
+          this.#change("open"); // somebody spoke meanwhile: at the next pause
+          break;
+        }
         await this.#drop();
         if (this.state === "resuming") await this.#open(token);
       } catch (error) {
@@ -411,10 +442,10 @@ export class Conversation {
           this.#change("open");
           break;
         }
-        const { reason, retryable = true, retryAfterSeconds } = /** @type {any} */ (error);
-        if (reason === "SESSION_REFUSED") refusals++;
+        const { retryable = true, retryAfterSeconds } = /** @type {any} */ (error);
+        if (token) this.#refusals++;
         if (isOffline()) attempt = 0;
-        const isLast = refusals === REFUSALS || attempt === ATTEMPTS;
+        const isLast = this.#refusals >= REFUSALS || attempt === ATTEMPTS;
         if (isLast || !retryable || retryAfterSeconds > LONGEST_WAIT) {
           this.#end(/** @type {Error} */ (error));
           break;
@@ -423,16 +454,17 @@ export class Conversation {
       }
     }
     this.#resuming = false;
+    this.#resumeIfDue();
   }
 
   /** Ends a connection before the next: Gemini refuses two of one session at once. */
   async #drop() {
     if (!this.#connection) return;
-    const { session, ended } = this.#connection;
+    const { session, end } = this.#connection;
     this.#connection = null;
     this.#connections++;
     session.close();
-    await Promise.race([ended, pause(1_000, this.#over.signal)]);
+    await Promise.race([end, pause(1_000, this.#over.signal)]);
   }
 
   /** @param {Error} [error] */
@@ -452,7 +484,7 @@ export class Conversation {
    */
   #change(state, error) {
     this.state = state;
-    this.#onstate(state, error);
+    tell(this.#onstate, state, error);
   }
 }
 
@@ -461,9 +493,27 @@ const isFresh = ({ message, at }) => !message.realtimeInput?.audio || Date.now()
 
 const isOffline = () => globalThis.navigator?.onLine === false;
 
-/** Milliseconds to wait after so many attempts: a quarter of a second, doubled up to eight.
- * @param {number} attempt */
-const backoff = (attempt) => Math.min(8_000, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
+/**
+ * Milliseconds to wait after so many attempts: half a second at the most, doubled up to eight.
+ * @param {number} attempt
+ */
+const backoff = (attempt) => Math.min(8_000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2);
+
+/**
+ * Calls the app back. What it throws is reported as any error of its own, and stops nothing here.
+ * @template {unknown[]} T
+ * @param {(...given: T) => void} callback
+ * @param {T} given
+ */
+function tell(callback, ...given) {
+  try {
+    callback(...given);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
 
 /**
  * Waits; where the device is offline, until it is online, and never longer than the signal lets it.
@@ -473,7 +523,12 @@ const backoff = (attempt) => Math.min(8_000, 250 * 2 ** attempt) * (0.5 + Math.r
  */
 const pause = (milliseconds, signal) =>
   new Promise((resolve) => {
-    if (!isOffline()) setTimeout(resolve, milliseconds);
-    globalThis.addEventListener?.("online", () => resolve(), { once: true, signal });
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const over = new AbortController();
+    const done = () => {
+      over.abort();
+      resolve();
+    };
+    if (!isOffline()) setTimeout(done, milliseconds);
+    globalThis.addEventListener?.("online", done, over);
+    signal.addEventListener("abort", done, over);
   });
