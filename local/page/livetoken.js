@@ -60,8 +60,9 @@
 
 /**
  * A `Transport` opens a session, and resolves once Gemini has taken its setup; it rejects with
- * SESSION_REFUSED. `onclose` hears of every end, that by `close` too.
- * @typedef {{ send: (message: ClientMessage) => void, close: () => void }} Session
+ * SESSION_REFUSED. `send` says whether a message went out; `onclose` hears of every end, that by
+ * `close` too.
+ * @typedef {{ send: (message: ClientMessage) => boolean, close: () => void }} Session
  * @typedef {{ onmessage: (message: ServerMessage) => void,
  *   onclose: (end: { code: number, reason: string }) => void }} SessionEvents
  * @typedef {(token: Token, events: SessionEvents) => Promise<Session>} Transport
@@ -168,7 +169,11 @@ export const overWebSocket =
       const socket = new WebSocket(`${token.webSocketUrl}?access_token=${token.name}`);
       const session = {
         /** @param {ClientMessage} message */
-        send: (message) => socket.send(JSON.stringify(message)),
+        send: (message) => {
+          if (socket.readyState !== WebSocket.OPEN) return false;
+          socket.send(JSON.stringify(message));
+          return true;
+        },
         close: () => socket.close(1000),
       };
       socket.binaryType = "arraybuffer";
@@ -217,6 +222,7 @@ export const overGenAI =
               if (clientContent) live.sendClientContent(clientContent);
               if (realtimeInput) live.sendRealtimeInput(realtimeInput);
               if (toolResponse) live.sendToolResponse(toolResponse);
+              return true; // as far as the SDK tells
             },
             close: () => live.close(),
           }),
@@ -307,12 +313,12 @@ export class Conversation {
    */
   send(message) {
     if (this.state === "closed") throw new Error("The conversation is closed.");
-    if (this.#connection) {
-      this.#deliver(this.#connection.session, message);
-      return;
+    if (this.#connection?.session.send(message)) {
+      if (!message.realtimeInput?.audio) this.#handleIsLast = false;
+    } else {
+      this.#waiting.push({ message, at: Date.now() });
+      this.#waiting = this.#waiting.filter(isFresh);
     }
-    this.#waiting.push({ message, at: Date.now() });
-    this.#waiting = this.#waiting.filter(isFresh);
   }
 
   /** Ends the conversation. */
@@ -347,19 +353,8 @@ export class Conversation {
     this.#openedAt = Date.now();
     this.#due = this.#answering = this.#works = false;
     this.#renewLater(token);
-    for (const { message } of this.#waiting.splice(0).filter(isFresh)) {
-      this.#deliver(session, message);
-    }
+    for (const { message } of this.#waiting.splice(0).filter(isFresh)) this.send(message);
     this.#change("open");
-  }
-
-  /**
-   * @param {Session} session
-   * @param {ClientMessage} message
-   */
-  #deliver(session, message) {
-    if (!message.realtimeInput?.audio) this.#handleIsLast = false;
-    session.send(message);
   }
 
   /** @param {ServerMessage} message */

@@ -108,13 +108,16 @@ async function talk() {
   clearProblem();
   transcript.empty();
   speaker = new Speaker();
-  conversation = new Conversation(source, { onmessage: take, onstate: follow, transport });
+  const held = new Conversation(source, { onmessage: take, onstate: follow, transport });
+  conversation = held;
   isUsed = true;
   enable();
   try {
-    await conversation.start(token);
-    microphone = await listen(hear);
-    if (!conversation) stopListening(); // it was closed while the person was asked for leave
+    await held.start(token);
+    if (conversation !== held) return; // it was closed meanwhile
+    const listening = await listen(hear);
+    if (conversation === held) microphone = listening;
+    else listening.stop();
   } catch (error) {
     explainTo(error);
   }
