@@ -20,6 +20,8 @@ from types import FrameType
 
 from google.genai.errors import APIError
 
+from livetoken import policy
+from livetoken.dialects import DEFAULT_PROFILE
 from local import metadata, tls
 from local.app_check import AppCheck
 from local.clock import Clock
@@ -36,7 +38,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
-    """Run it; returns 1 where a step of the walk fails."""
+    """Run it; returns 1 where it does not start, or with `--once` a step of the walk fails."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the walk")
     once = parser.parse_args().once
@@ -46,8 +48,13 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="livetoken-") as folder:
             log = Path(folder, "log")
             with _running(Path(folder), log) as (walk, page_url):
-                walk.steps(_say)
-                print("\nWalked: every step as it must be.")
+                try:
+                    walk.steps(_say)
+                    print("\nWalked: every step as it must be.")
+                except (Failed, APIError) as error:
+                    if once:
+                        raise
+                    print(f"\nNot walked to its end: {error}")
                 if not once:
                     _stay_up(walk, page_url, log)
     except (Failed, NotStarted, APIError, OSError) as error:
@@ -101,13 +108,22 @@ def _running(folder: Path, log: Path) -> Iterator[tuple[Walk, str]]:
         with Function(environment, log=output, port=_port("PORT")) as function:
             function.wait_until_up()
             page.function_url = function.url
+            profiles = policy.read(policy.source(Path(policy_file))).profiles
+            profile = DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles))
             print(f"page      {page_at.url}")
             print(f"function  {function.url}")
             print(f"Gemini    {gemini_at.url} (a stand-in)")
             print(f"issuer    {issuer_at.url} (of test people: {', '.join(PEOPLE)})")
             print(f"App Check {app_check_at.url} (a stand-in)\n")
             yield (
-                Walk(function.url, issuer_at.url, app_check_at.url, gemini_at.tls_url, clock),
+                Walk(
+                    function.url,
+                    issuer_at.url,
+                    app_check_at.url,
+                    gemini_at.tls_url,
+                    profile,
+                    clock,
+                ),
                 page_at.url,
             )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -62,7 +63,10 @@ class Page:
                 Mount("/app-check", self.app_check.app),
                 Mount("/", StaticFiles(directory=FILES, html=True)),
             ],
-            middleware=[Middleware(_Headers)],
+            middleware=[
+                Middleware(_Headers),
+                Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+            ],
         )
 
     @staticmethod

@@ -30,12 +30,13 @@ def _said(heard: Heard) -> str:
 
 @dataclass(frozen=True)
 class Walk:
-    """Where everything is, and the stand-in's clock."""
+    """Where everything is, whose profile is asked for, and the stand-in's clock."""
 
     function_url: str
     issuer_url: str
     app_check_url: str
     gemini_tls_url: str
+    profile: str
     clock: Clock
 
     def steps(self, say: Callable[[str, str], None]) -> None:
@@ -83,7 +84,7 @@ class Walk:
             "X-Firebase-AppCheck": self._request(f"{self.app_check_url}/token").decode(),
             "Content-Type": "application/json",
         }
-        body = {} if resume is None else {"resume": resume}
+        body = {"profile": self.profile, **({} if resume is None else {"resume": resume})}
         return json.loads(self._request(self.function_url, headers, json.dumps(body).encode()))
 
     def talk(self, answer: Mapping[str, Any], text: str) -> Heard:

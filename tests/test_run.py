@@ -83,6 +83,13 @@ def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_a_policy_without_a_default_profile_is_walked_by_its_first(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(SHIPPED.read_text().replace("[profiles.default", "[profiles.tutor"))
+    run = once(POLICY_FILE=str(policy))
+    assert run.returncode == 0, run.stderr
+
+
 def test_a_policy_of_ones_own_is_walked_with_app_check_and_no_transcripts(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     source = SHIPPED.read_text()

@@ -93,11 +93,11 @@ const BY_REASON = {
   },
   SESSION_REFUSED: {
     says: "Gemini opened no session with this token.",
-    todo: "Get a new one: a token opens one session, within its time.",
+    todo: "Get a new one: a token opens one session, within its time. If you were offline, press Talk again.",
   },
   SESSION_ENDED: {
     says: "The session has ended, and cannot be resumed.",
-    todo: "Get a new token and begin again. A profile with session_resumption would have gone on.",
+    todo: "Get a new token and begin again. Sessions go on from their first answer, where the profile locks session_resumption.",
   },
 };
 

@@ -3,7 +3,7 @@
  * connection ends. This file is all that an app needs; copy it.
  *
  *     const conversation = new Conversation(
- *       { url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser.getIdToken(refresh) },
+ *       { url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser?.getIdToken(refresh) ?? null },
  *       { onmessage: play, onstate: show },
  *     );
  *     await conversation.start();
@@ -60,11 +60,11 @@
 
 /**
  * A `Transport` opens a session, and resolves once Gemini has taken its setup; it rejects with
- * SESSION_REFUSED. `send` says whether a message went out; `onclose` hears of every end, that by
- * `close` too.
+ * SESSION_REFUSED, and stops where `signal` says so. `send` says whether a message went out;
+ * `onclose` hears of every end, that by `close` too.
  * @typedef {{ send: (message: ClientMessage) => boolean, close: () => void }} Session
  * @typedef {{ onmessage: (message: ServerMessage) => void,
- *   onclose: (end: { code: number, reason: string }) => void }} SessionEvents
+ *   onclose: (end: { code: number, reason: string }) => void, signal?: AbortSignal }} SessionEvents
  * @typedef {(token: Token, events: SessionEvents) => Promise<Session>} Transport
  */
 
@@ -77,7 +77,8 @@ const ANSWER_WITHIN = 15_000; // ms: twice what livetoken takes at the most
 const RENEW_BEFORE = 30_000; // ms before a token's end
 const RENEW_AFTER = 30_000; // ms at the least, whatever this device's clock says
 const ATTEMPTS = 20; // to get a token, which takes two minutes; time offline does not count
-const REFUSALS = 3; // tokens that led to no session that works, one after the other
+const REFUSALS = 5; // tokens that led to no session that works, one after the other
+const OPENS_WITHIN = 15_000; // ms that a session takes to open
 const WORKS_AFTER = 30_000; // ms that a session lasted, or it has said something
 const LONGEST_WAIT = 30; // seconds that somebody waits for a Retry-After
 const STALE = 5_000; // ms after which sound is no longer worth sending
@@ -164,7 +165,7 @@ async function ask({ url, profile }, resume, idToken, appCheckToken) {
  */
 export const overWebSocket =
   (setup = {}) =>
-  (token, { onmessage, onclose }) =>
+  (token, { onmessage, onclose, signal }) =>
     new Promise((resolve, reject) => {
       const socket = new WebSocket(`${token.webSocketUrl}?access_token=${token.name}`);
       const session = {
@@ -176,6 +177,7 @@ export const overWebSocket =
         },
         close: () => socket.close(1000),
       };
+      signal?.addEventListener("abort", session.close);
       socket.binaryType = "arraybuffer";
       socket.onopen = () =>
         socket.send(JSON.stringify({ setup: { ...setup, model: token.model } }));
@@ -300,6 +302,7 @@ export class Conversation {
       const first = token ?? (await getToken(this.#source));
       if (!this.#over.signal.aborted) await this.#open(first);
     } catch (error) {
+      if (this.#over.signal.aborted) return;
       this.#end(/** @type {Error} */ (error));
       throw error;
     }
@@ -321,6 +324,11 @@ export class Conversation {
     }
   }
 
+  /** Aborted once the conversation is closed. */
+  get signal() {
+    return this.#over.signal;
+  }
+
   /** Ends the conversation. */
   close() {
     if (this.state !== "closed") this.#end();
@@ -336,16 +344,24 @@ export class Conversation {
       hasEnded = resolve;
     });
     let isOpen = false;
-    const session = await this.#transport(token, {
+    const late = new AbortController();
+    const opening = this.#transport(token, {
       onmessage: (message) => isCurrent() && this.#take(message),
       onclose: (end) => {
         hasEnded();
         if (isOpen && isCurrent()) this.#lost(end);
       },
+      signal: late.signal,
     });
-    if (!isCurrent()) {
-      session.close();
-      return;
+    const session = await Promise.race([opening, pause(OPENS_WITHIN, this.#over.signal)]);
+    if (!session || !isCurrent()) {
+      late.abort();
+      opening.then(
+        (late) => late.close(),
+        () => {},
+      );
+      if (this.state === "closed") return;
+      throw refused({ code: 1006, reason: "Gemini did not answer." });
     }
     isOpen = true;
     this.#connection = { session, end };
@@ -353,16 +369,20 @@ export class Conversation {
     this.#openedAt = Date.now();
     this.#due = this.#answering = this.#works = false;
     this.#renewLater(token);
-    for (const { message } of this.#waiting.splice(0).filter(isFresh)) this.send(message);
+    for (const { message } of this.#waiting.splice(0).filter(isFresh)) {
+      tell(() => this.send(message));
+    }
     this.#change("open");
   }
 
   /** @param {ServerMessage} message */
   #take(message) {
-    const { goAway, serverContent, sessionResumptionUpdate: update } = message;
+    const { goAway, serverContent, toolCall, sessionResumptionUpdate: update } = message;
     if (serverContent) this.#works = true;
     if (serverContent?.modelTurn) this.#answering = true;
-    if (serverContent?.modelTurn || serverContent?.inputTranscription) this.#handleIsLast = false;
+    if (serverContent?.modelTurn || serverContent?.inputTranscription || toolCall || update) {
+      this.#handleIsLast = false;
+    }
     if (serverContent?.turnComplete) this.#answering = false;
     if (update?.resumable && update.newHandle) {
       this.#handle = update.newHandle;
@@ -402,7 +422,8 @@ export class Conversation {
   #lost(end) {
     this.#connection = null;
     this.#connections++;
-    if (this.#handle) this.#resume();
+    const isOurMistake = end.code === 1007; // it would only be made again
+    if (this.#handle && !isOurMistake) this.#resume();
     else this.#end(ended(end));
   }
 
@@ -465,12 +486,12 @@ export class Conversation {
   /** @param {Error} [error] */
   #end(error) {
     clearTimeout(this.#renewal);
-    const connection = this.#connection;
+    this.state = "closed";
+    this.#over.abort();
+    this.#connection?.session.close();
     this.#connection = null;
     this.#waiting = [];
     this.#change("closed", error);
-    this.#over.abort();
-    connection?.session.close();
   }
 
   /**
@@ -521,9 +542,10 @@ const pause = (milliseconds, signal) =>
     const over = new AbortController();
     const done = () => {
       over.abort();
+      clearTimeout(timer);
       resolve();
     };
-    if (!isOffline()) setTimeout(done, milliseconds);
+    const timer = isOffline() ? undefined : setTimeout(done, milliseconds);
     globalThis.addEventListener?.("online", done, over);
     signal.addEventListener("abort", done, over);
   });

@@ -50,8 +50,8 @@ let conversation = null;
 let session = null;
 /** @type {Speaker | null} */
 let speaker = null;
-/** @type {import("./microphone.js").Microphone | null} */
-let microphone = null;
+let isAsking = false;
+let isListening = false;
 
 offer("people", "person", [
   ...setup.people.map(({ name, about }) => ({ value: name, title: name, about })),
@@ -83,16 +83,18 @@ enable();
 
 async function ask() {
   clearProblem();
-  button.get.disabled = true;
   const { person, profile } = Object.fromEntries(new FormData(find("ask", HTMLFormElement)));
-  source = {
+  const asking = {
     url: setup.functionUrl,
     idToken: async () => (person === NOBODY ? null : fetchText(`issuer/token/${person}`)),
     appCheckToken: () => fetchText("app-check/token"),
     profile: String(profile),
   };
+  isAsking = true;
+  enable();
   try {
-    token = await getToken(source);
+    token = await getToken(asking);
+    source = asking;
     isUsed = false;
     find("again-outcome", HTMLElement).textContent = "";
     card.show(token, setup.profiles[token.profile]);
@@ -100,7 +102,9 @@ async function ask() {
   } catch (error) {
     explainTo(error);
   }
+  isAsking = false;
   enable();
+  (token && !isUsed ? button.talk : button.get).focus();
 }
 
 async function talk() {
@@ -108,26 +112,24 @@ async function talk() {
   clearProblem();
   transcript.empty();
   speaker = new Speaker();
-  const held = new Conversation(source, { onmessage: take, onstate: follow, transport });
+  const held = new Conversation(source, {
+    onmessage: take,
+    onstate: follow,
+    transport: async (token, events) => {
+      session = await overWebSocket()(token, events);
+      return session;
+    },
+  });
   conversation = held;
-  isUsed = true;
   enable();
   try {
     await held.start(token);
-    if (conversation !== held) return; // it was closed meanwhile
-    const listening = await listen(hear);
-    if (conversation === held) microphone = listening;
-    else listening.stop();
+    await listen(hear, held.signal);
+    isListening = conversation === held;
   } catch (error) {
-    explainTo(error);
+    if (conversation === held) explainTo(error); // or it is explained already
   }
   enable();
-}
-
-/** @type {import("./livetoken.js").Transport} As the module's own, and the page keeps hold of it. */
-async function transport(token, events) {
-  session = await overWebSocket()(token, events);
-  return session;
 }
 
 /** @param {import("./livetoken.js").ServerMessage} message */
@@ -168,6 +170,7 @@ function follow(state, error) {
 }
 
 function opened() {
+  isUsed = true;
   const next = conversation?.token;
   if (next && next !== token) {
     token = next;
@@ -181,19 +184,16 @@ function opened() {
 /** @param {Error} [error] */
 function closed(error) {
   conversation = session = null;
-  stopListening();
-  speaker?.close();
-  speaker = null;
-  status.textContent = "Ended. Get a new token to talk again.";
-  if (error) explainTo(error);
-}
-
-function stopListening() {
-  microphone?.stop();
-  microphone = null;
+  isListening = false;
   level.value = 0;
   level.textContent = "silent";
   button.mute.ariaPressed = "false";
+  speaker?.close();
+  speaker = null;
+  status.textContent = "Ended. Get a new token to talk again.";
+  enable();
+  button.get.focus();
+  if (error) explainTo(error);
 }
 
 function write() {
@@ -222,17 +222,20 @@ async function useAgain() {
     outcome.textContent = "It opened a second session, which must never happen.";
   } catch (error) {
     const { code, message } = /** @type {import("./livetoken.js").LivetokenError} */ (error);
-    outcome.textContent = `Refused, as it must be. Gemini said ${code}: ${message}`;
+    outcome.textContent =
+      code === 1006
+        ? "Gemini did not answer. Look whether you are online, and try again."
+        : `Refused, as it must be. Gemini said ${code}: ${message}`;
   }
 }
 
 function enable() {
   const isOpen = conversation?.state === "open";
-  button.get.disabled = conversation !== null;
+  button.get.disabled = isAsking || conversation !== null;
   button.again.disabled = !token || !isUsed;
   button.talk.textContent = conversation ? "Stop" : "Talk";
-  button.talk.disabled = !conversation && (!token || isUsed);
-  button.mute.disabled = !microphone;
+  button.talk.disabled = isAsking || (!conversation && (!token || isUsed));
+  button.mute.disabled = !isListening;
   button.cut.disabled = !isOpen;
   text.disabled = button.send.disabled = !conversation || conversation.state === "connecting";
 }

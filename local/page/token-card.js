@@ -57,15 +57,11 @@ export function start() {
 }
 
 /**
- * Whether a conversation goes on after its connection.
+ * Whether a conversation goes on after its connection, with a fresh token.
  * @param {Profile} profile
  */
-export function isResumable({ locked, open }) {
-  return (
-    locked.some(({ field }) => field === "session_resumption") ||
-    open.includes("session_resumption")
-  );
-}
+export const isResumable = ({ locked }) =>
+  locked.some(({ field }) => field === "session_resumption");
 
 function tick() {
   if (!shown) return;

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
-from stack import SHIPPED, Stack
+from stack import SHIPPED, Stack, until
 
 from livetoken.refusals import Reason
 from local.page_app import Page as PageApp
@@ -271,10 +271,10 @@ def test_a_session_that_gemini_has_forgotten_is_given_up(app: App) -> None:
     app.hears("turnComplete")
     app.around.gemini.behaviour.handle_life = 0
     app.cut()
-    for _ in range(3):
-        app.page.clock.run_for(2_000)
-    app.is_in("closed: SESSION_REFUSED")
-    assert len(app.around.gemini.minted()) == 4, "three attempts to resume it"
+    while not app.states[-1].startswith("closed"):
+        app.page.clock.run_for(1_000)
+    assert app.states[-1] == "closed: SESSION_REFUSED"
+    assert len(app.around.gemini.minted()) == 6, "five attempts to resume it"
 
 
 def test_a_session_that_ends_at_once_again_and_again_is_given_up(app: App) -> None:
@@ -282,8 +282,29 @@ def test_a_session_that_ends_at_once_again_and_again_is_given_up(app: App) -> No
     app.say("one")
     app.hears("turnComplete")
     app.around.gemini.behaviour.connection_life = 0
+    while not app.states[-1].startswith("closed"):
+        app.page.clock.run_for(1_000)
+    assert app.states[-1] == "closed: SESSION_ENDED"
+    assert len(app.around.gemini.minted()) <= 6, "each of them costs a token"
+
+
+def test_a_message_that_gemini_does_not_take_ends_it(app: App) -> None:
+    app.talks()
+    app.say("one")
+    app.hears("turnComplete")
+    music = {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/webm"}}}
+    app.page.evaluate("(music) => seen.conversation.send(music)", music)
     app.is_in("closed: SESSION_ENDED")
-    assert len(app.around.gemini.minted()) <= 4, "each of them costs a token"
+    assert len(app.around.gemini.minted()) == 1, "it would only be sent again"
+
+
+def test_a_socket_that_never_opens_is_given_up(app: App) -> None:
+    app.page.route_web_socket("**/*", lambda socket: None)
+    app.page.evaluate("(given) => void talk(given).catch(() => {})", app.given())
+    until(lambda: app.around.gemini.minted())
+    while app.states[-1] == "connecting":
+        app.page.clock.run_for(1_000)
+    assert app.states == ["connecting", "closed: SESSION_REFUSED"]
 
 
 def test_what_is_said_during_a_renewal_is_not_lost(app: App) -> None:
@@ -354,6 +375,14 @@ def test_closed_while_it_connects_it_holds_no_session(app: App) -> None:
     )
     assert app.states == ["connecting", "closed"]
     assert [session.closed for session in app.around.gemini.sessions] in ([], [1000], [1005])
+
+
+def test_closed_while_a_socket_does_not_open_it_is_closed_once(app: App) -> None:
+    app.page.route_web_socket("**/*", lambda socket: None)
+    app.page.evaluate("(given) => void talk(given)", app.given())
+    until(lambda: app.around.gemini.minted())
+    app.page.evaluate("seen.conversation.close()")
+    assert app.states == ["connecting", "closed"]
 
 
 def test_closed_it_takes_no_more(app: App) -> None:
