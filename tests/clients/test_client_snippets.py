@@ -92,7 +92,10 @@ def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
                     env={**os.environ, "NODE_PATH": str(HERE / "node_modules")},
                     check=True,
                 )
-            button = '<!doctype html><button id="talkButton">Talk</button>'
+            buttons = ("Talk", "Stop")
+            button = "<!doctype html>" + "".join(
+                f'<button id="{name.lower()}Button">{name}</button>' for name in buttons
+            )
             module = '<script type="module" src="app.js"></script>'
             (tmp_path / "index.html").write_text(button + module)
             page = context.new_page()
@@ -107,10 +110,13 @@ def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
     (code,) = snippets("docs/clients.md", "A web page", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada")).replace("const source", "const _")
     page = load(filled(APP, url=anywhere.function.url) + user + code)
-    page.get_by_role("button").click()
+    page.get_by_role("button", name="Talk").click()
     page.wait_for_function("() => shown.some(([state]) => state === 'open')")
     (session,) = anywhere.gemini.sessions
     until(lambda: any("realtimeInput" in message for message in session.messages))
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_function("() => shown.at(-1)[0] === 'closed'")
+    until(lambda: session.closed == 1000)
 
 
 def test_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
