@@ -18,7 +18,7 @@ help: ## list the targets
 ready: $(READY) ## install what the other targets need
 
 run: $(READY) ## start everything here and walk the whole path once, then stay up (ONCE=1: end)
-	@$(BIN)/python -m local $(if $(ONCE),--once)
+	@$(BIN)/python -m emulator $(if $(ONCE),--once)
 
 test: $(READY) ## linter, types and tests
 	@tests/install-redis
@@ -45,7 +45,7 @@ test-deploy-variants: $(READY_DEPLOY) ## mistakes in the deploy scripts, and whe
 test-clients: $(READY_CLIENTS) ## the page in Chromium, and the SDKs that client apps use
 	@$(CLIENTS)/install-chromium
 	MYPYPATH=tests $(BIN)/mypy $(CLIENTS) bench/page.py
-	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../local/page && npx tsc
+	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../emulator/page && npx tsc
 	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Pictures of the page in each of its states are in build/screenshots."
@@ -57,20 +57,20 @@ lock: $(READY) ## compile policy.toml into policy.lock.json
 	@$(BIN)/python -m livetoken lock
 
 schema: $(READY) ## write policy.schema.json, by which editors complete and check policy.toml
-	@$(BIN)/python -m livetoken schema > policy.schema.json
+	@$(BIN)/python -m livetoken schema > docs/policy.schema.json
 
 requirements: $(READY) ## compile requirements*.in into requirements*.txt, with hashes
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile $(COMPILE) requirements.in -o requirements.txt
-	$(BIN)/uv pip compile $(COMPILE) requirements-dev.in -o requirements-dev.txt
-	$(BIN)/uv pip compile $(COMPILE) requirements-deploy.in -o requirements-deploy.txt
-	$(BIN)/uv pip compile $(COMPILE) requirements-clients.in -o requirements-clients.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements/serving.in -o requirements.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements/deploy.in -o requirements/deploy.txt
+	$(BIN)/uv pip compile $(COMPILE) requirements/clients.in -o requirements/clients.txt
 COMPILE := --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --annotation-style line
 
 bench: $(READY) ## measure HTTP clients, counting a limit in memory, and what an instance takes
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
-		.venv-bench/bin/pip install --quiet -r bench/requirements.txt; }
+		.venv-bench/bin/pip install --quiet -r requirements/bench.txt; }
 	@.venv-bench/bin/python bench/http_clients.py
 	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
@@ -79,24 +79,24 @@ clean: ## remove what the other targets made
 	rm -rf .venv .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt requirements/dev.txt
 	@case "$(VERSION)" in 3.11.*|3.12.*|3.13.*) ;; *) \
 		echo "livetoken runs on Python 3.11 to 3.13; $(PYTHON) is $(or $(VERSION),not there):" \
 			"try make PYTHON=python3.13" >&2; exit 1;; esac
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements.txt -r requirements-dev.txt
+		-r requirements.txt -r requirements/dev.txt
 	@touch $@
 
-$(READY_DEPLOY): $(READY) requirements-deploy.txt
+$(READY_DEPLOY): $(READY) requirements/deploy.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements-deploy.txt
+		-r requirements/deploy.txt
 	@touch $@
 
-$(READY_CLIENTS): $(READY) requirements-clients.txt $(CLIENTS)/package-lock.json
+$(READY_CLIENTS): $(READY) requirements/clients.txt $(CLIENTS)/package-lock.json
 	@command -v npm >/dev/null || { \
 		echo "It takes Node 20 or later and npm: https://nodejs.org" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements-clients.txt
+		-r requirements/clients.txt
 	cd $(CLIENTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Response, sync_playwright
 
-from local.function import ROOT
+from emulator.function import ROOT
 
 TABS = 9
 POLICY = ROOT / "tests/policy.toml"  # the shipped one: 30 tokens an hour
 TIMES = """
 async () => {
-  const { Conversation, getToken } = await import("/livetoken.js");
+  const { Conversation, getToken } = await import("/clients/web/livetoken.js");
   const { functionUrl } = await (await fetch("/setup.json")).json();
   const idToken = async () => (await fetch("/issuer/token/ada")).text();
   const source = { url: functionUrl, idToken };
@@ -57,7 +57,7 @@ def page_url() -> Iterator[str]:
     """Where the page is, of a `make run` of its own."""
     with tempfile.NamedTemporaryFile("w+") as output:
         run = subprocess.Popen(
-            [sys.executable, "-m", "local"],
+            [sys.executable, "-m", "emulator"],
             cwd=ROOT,
             env={**os.environ, "POLICY_FILE": str(POLICY)},
             stdout=output,
@@ -84,7 +84,7 @@ def weigh(browser: Browser, url: str) -> None:
         page.goto(url, wait_until="networkidle")
         bodies = {answer.url: answer.body() for answer in answers}
     print(f"the page       {weight(*bodies.values())} in {len(bodies)} files")
-    print(f"livetoken.js   {weight(bodies[f'{url}/livetoken.js'])}")
+    print(f"livetoken.js   {weight(bodies[f'{url}/clients/web/livetoken.js'])}")
 
 
 def weight(*bodies: bytes) -> str:

@@ -22,11 +22,11 @@ import uvloop
 from http_clients import Answering
 from pyreqwest.client import ClientBuilder
 
+from emulator.function import Function
+from emulator.issuer import Issuer
+from emulator.server import Server
 from livetoken import lock, policy
 from livetoken.compiler import compile_policy
-from local.function import Function
-from local.issuer import Issuer
-from local.server import Server
 
 AT_ONCE = (1, 20, 80, 250, 500, 1000)
 SECONDS = 4.0  # for each number of callers

@@ -8,8 +8,8 @@ from google.genai import errors
 from stack import Stack, stack
 from stand import Stand
 
-from local import tls
-from local.tls import Certificate
+from emulator import tls
+from emulator.tls import Certificate
 
 
 def pytest_configure(config: pytest.Config) -> None:

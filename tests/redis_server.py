@@ -9,7 +9,7 @@ from typing import Self
 
 from stack import until
 
-from local.function import free_port
+from emulator.function import free_port
 
 PASSWORD = "redis-password-0123456789"
 

@@ -14,19 +14,19 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from emulator import metadata
+from emulator.app_check import AppCheck
+from emulator.clock import Clock
+from emulator.function import Function
+from emulator.gemini import Behaviour, Gemini
+from emulator.issuer import Issuer, signing_key
+from emulator.metadata import Metadata
+from emulator.server import Server
+from emulator.tls import Certificate
 from livetoken import lock, policy
 from livetoken.compiler import compile_policy
 from livetoken.problems import Problems
 from livetoken.refusals import Reason
-from local import metadata
-from local.app_check import AppCheck
-from local.clock import Clock
-from local.function import Function
-from local.gemini import Behaviour, Gemini
-from local.issuer import Issuer, signing_key
-from local.metadata import Metadata
-from local.server import Server
-from local.tls import Certificate
 
 API_KEY = "test-key-0123456789abcdefghijklmnopqrstuv"
 ORIGIN = "https://app.example.com"

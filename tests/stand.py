@@ -21,10 +21,10 @@ from google.genai import errors, types
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from local.clock import Clock
-from local.gemini import Behaviour, Gemini
-from local.server import Server
-from local.tls import Certificate
+from emulator.clock import Clock
+from emulator.gemini import Behaviour, Gemini
+from emulator.server import Server
+from emulator.tls import Certificate
 
 KEY = "test-key-0123456789"
 MODEL = "models/gemini-3.8-live"

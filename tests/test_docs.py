@@ -26,7 +26,7 @@ from livetoken.setup import FIELDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-SCHEMA = json.loads((ROOT / "policy.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "docs/policy.schema.json").read_text(encoding="utf-8"))
 LEFT_OUT = "  …"
 HOUR = 3600
 DAY = 24 * HOUR
@@ -357,7 +357,7 @@ def test_every_policy_of_the_page_is_one_of_the_four() -> None:
 
 @EACH
 def test_a_worked_policy_is_sound_and_fits_the_schema(each: Worked) -> None:
-    assert each.source.startswith("#:schema ./policy.schema.json\n")
+    assert each.source.startswith("#:schema ./docs/policy.schema.json\n")
     assert problems(each.source) == []
     Draft7Validator(SCHEMA).validate(tomllib.loads(each.source))
 

@@ -5,7 +5,7 @@ from importlib.metadata import requires
 import pytest
 from packaging.requirements import Requirement
 
-from local.function import ROOT
+from emulator.function import ROOT
 
 
 def locked(file: str) -> dict[str, Requirement]:
@@ -14,7 +14,7 @@ def locked(file: str) -> dict[str, Requirement]:
     return {pin.name: pin for pin in pins if pin.marker is None or pin.marker.evaluate()}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements/dev.txt"])
 def test_a_pin_names_the_extras_that_are_asked_for(file: str) -> None:
     """Without them pip, told to check hashes, refuses the pin once a newer version is out."""
     pins = locked(file)

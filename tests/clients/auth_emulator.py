@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local.function import free_port
+from emulator.function import free_port
 
 FIREBASE = Path(__file__).parent / "node_modules/.bin/firebase"
 PROJECT = "demo-livetoken"

@@ -1,15 +1,15 @@
 // An app that holds its conversations by livetoken.js, one at a time.
 
-import { Conversation } from "../../local/page/livetoken.js";
+import { Conversation } from "../../clients/web/livetoken.js";
 
-/** @typedef {import("../../local/page/livetoken.js").LivetokenError} LivetokenError */
-/** @typedef {import("../../local/page/livetoken.js").Session} Session */
-/** @typedef {import("../../local/page/livetoken.js").Source} Source */
+/** @typedef {import("../../clients/web/livetoken.js").LivetokenError} LivetokenError */
+/** @typedef {import("../../clients/web/livetoken.js").Session} Session */
+/** @typedef {import("../../clients/web/livetoken.js").Source} Source */
 
 /**
  * The steps of such an app.
  *
- * @param {import("../../local/page/livetoken.js").Transport} transport
+ * @param {import("../../clients/web/livetoken.js").Transport} transport
  * @returns {import("./steps.mjs").Steps}
  */
 export function conversation(transport) {

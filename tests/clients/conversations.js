@@ -1,9 +1,9 @@
 // What a test of livetoken.js does in a page: `talk` begins a conversation that it can look into.
 
-import { Conversation, getToken, overWebSocket } from "./livetoken.js";
+import { Conversation, getToken, overWebSocket } from "/clients/web/livetoken.js";
 
-/** @typedef {import("./livetoken.js").LivetokenError} LivetokenError */
-/** @typedef {import("./livetoken.js").Session} Session */
+/** @typedef {import("/clients/web/livetoken.js").LivetokenError} LivetokenError */
+/** @typedef {import("/clients/web/livetoken.js").Session} Session */
 
 /**
  * Where tokens come from. Of `idTokens` and `appCheckTokens` the first is the one that is at hand,
@@ -67,7 +67,7 @@ export const say = (words) =>
 
 /**
  * @param {Given} given
- * @returns {import("./livetoken.js").Source}
+ * @returns {import("/clients/web/livetoken.js").Source}
  */
 function sourceOf({ url, idTokens, appCheckTokens, profile }) {
   /** @param {"idToken" | "appCheckToken"} name @param {string[]} tokens */

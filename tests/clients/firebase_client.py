@@ -6,7 +6,6 @@ from itertools import count
 from typing import Any
 
 from clients import Client
-
 from livetoken.refusals import Reason
 
 PASSWORD = "a password of nobody"

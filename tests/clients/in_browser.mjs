@@ -1,7 +1,7 @@
 // Every client in one page, for a test to find by its name.
 
 import { GoogleGenAI } from "@google/genai";
-import { overGenAI } from "../../local/page/livetoken.js";
+import { overGenAI } from "../../clients/web/livetoken.js";
 import { conversation } from "./conversation.mjs";
 import { firebase } from "./firebase.mjs";
 import { live } from "./live.mjs";

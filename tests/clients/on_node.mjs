@@ -2,7 +2,7 @@
 //   on_node.mjs (firebase | websocket | <package of @google/genai>)
 //   on_node.mjs livetoken (websocket | <package of @google/genai>), with livetoken.js between
 
-import { overGenAI, overWebSocket } from "../../local/page/livetoken.js";
+import { overGenAI, overWebSocket } from "../../clients/web/livetoken.js";
 import { conversation } from "./conversation.mjs";
 import { live } from "./live.mjs";
 import { byGenai } from "./live_genai.mjs";

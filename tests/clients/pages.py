@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from local.server import Server
+from emulator.server import Server
 
 HERE = Path(__file__).parent
 

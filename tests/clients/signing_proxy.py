@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local import jwt
-from local.issuer import Issuer
-from local.server import Server
+from emulator import jwt
+from emulator.issuer import Issuer
+from emulator.server import Server
 
 TOKENS = ("idToken", "id_token", "access_token")
 """Where an answer may hold an ID token; that of a refresh has it twice, under the last two."""

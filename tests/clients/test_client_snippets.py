@@ -10,16 +10,16 @@ from pathlib import Path
 from textwrap import indent
 
 import pytest
-from clients import HERE
 from firebase_policy import policy
 from playwright.sync_api import Browser, Page
 from signing_proxy import SigningProxy
 from stack import Stack, until
 from starlette.staticfiles import StaticFiles
 
-from local.function import ROOT
-from local.page_app import FILES
-from local.server import Server
+from clients import HERE
+from emulator.function import ROOT
+from emulator.page_app import FILES
+from emulator.server import Server
 
 # What an app has of its own; `heard` and `shown` are the test's.
 APP = """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pages
 import pytest
-from clients import Client, Program, node_22, tab
 from firebase_client import App, Error
 from firebase_policy import policy
 from live_client import Live
@@ -19,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from clients import Client, Program, node_22, tab
+from emulator.function import free_port
+from emulator.issuer import signing_key
 from livetoken.refusals import Reason
-from local.function import free_port
-from local.issuer import signing_key
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from stack import SHIPPED, Stack, until
 
+from emulator.page_app import Page as PageApp
+from emulator.server import Server
 from livetoken.refusals import Reason
-from local.page_app import Page as PageApp
-from local.server import Server
 
 CONVERSATIONS = Path(__file__).with_name("conversations.js")
 
@@ -110,7 +110,7 @@ def an_app(
     ):
         page = context.new_page()
         page.clock.install()
-        page.goto(f"{page_at.url}/livetoken.js")
+        page.goto(f"{page_at.url}/clients/web/livetoken.js")
         page.route("**/conversations.js", lambda route: route.fulfill(path=CONVERSATIONS))
         page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
         yield App(page, started)

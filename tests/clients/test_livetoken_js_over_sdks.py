@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from clients import Client, Program, node_22, tab
 from playwright.sync_api import Browser
 from stack import Stack
 from stand import pcm
 
-from local.tls import Certificate
+from clients import Client, Program, node_22, tab
+from emulator.tls import Certificate
 
 
 @pytest.fixture(scope="module")

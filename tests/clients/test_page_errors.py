@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Route
 from stack import Stack, stack
 from visitor import NOBODY, PICTURES, Visitor, visiting
 
+from emulator.tls import Certificate
 from livetoken.answers import refused
 from livetoken.refusals import Reason, Refused
-from local.tls import Certificate
 
 ONE_AN_HOUR = """
 api_version = "v1alpha"

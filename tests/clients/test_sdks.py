@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from clients import Client, Program, node_22, tab
 from live_client import Live
 from playwright.sync_api import Browser
 from stack import POLICY, Stack, until
 from stand import Stand, pcm
 
-from local import speech
-from local.tls import Certificate
+from clients import Client, Program, node_22, tab
+from emulator import speech
+from emulator.tls import Certificate
 
 MODEL = "models/gemini-3.8-live"
 USED_UP = 1011, "Auth token has been used up."

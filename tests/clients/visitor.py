@@ -22,9 +22,9 @@ from playwright.sync_api import (
 )
 from stack import SHIPPED, Stack
 
-from local.function import ROOT
-from local.page_app import Page as PageApp
-from local.server import Server
+from emulator.function import ROOT
+from emulator.page_app import Page as PageApp
+from emulator.server import Server
 
 NOBODY = ""
 """Whom the page's signed-out person is asked for as."""

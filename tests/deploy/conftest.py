@@ -8,8 +8,8 @@ from cloud import NAMES, Cloud, Snapshot
 from project import Project, checkout
 from stack import Stack, stack
 
-from local import tls
-from local.tls import Certificate
+from emulator import tls
+from emulator.tls import Certificate
 
 
 @pytest.fixture(scope="session", autouse=True)

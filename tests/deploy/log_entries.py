@@ -13,8 +13,8 @@ import pytest
 from log_filter import Entry
 from stack import Answer, Stack, stack, until
 
-from local.function import ROOT, Function, NotStarted
-from local.tls import Certificate
+from emulator.function import ROOT, Function, NotStarted
+from emulator.tls import Certificate
 
 SERVICE = "livetoken"
 RULES = """

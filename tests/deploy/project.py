@@ -19,9 +19,9 @@ from cloud.cloud import OWNER
 from cloud.state import Account, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
 
+from emulator.function import ROOT
 from livetoken import lock, policy
 from livetoken.compiler import compile_policy
-from local.function import ROOT
 
 SERVICE = "livetoken"
 KEY_SECRET = "livetoken-key"

@@ -15,12 +15,12 @@ from cloud.gcloud import Done, Terminal
 from cloud.secretmanager import crc32c
 from cloud.state import Account, Secret, Version
 
-from local import tls
-from local.clock import Clock
-from local.gemini import Behaviour, Gemini
-from local.issuer import Issuer
-from local.server import Server
-from local.tls import Certificate
+from emulator import tls
+from emulator.clock import Clock
+from emulator.gemini import Behaviour, Gemini
+from emulator.issuer import Issuer
+from emulator.server import Server
+from emulator.tls import Certificate
 
 ROOT = Path(__file__).parents[2]
 KEY = "test-key-0123456789abcdefghijklmnopqrstuv"

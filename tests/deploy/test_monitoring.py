@@ -23,9 +23,9 @@ from google.cloud.monitoring_v3 import AlertPolicy
 from log_entries import SERVICE, every_entry
 from log_filter import Entry, Filter, field_of
 
+from emulator.function import ROOT
+from emulator.tls import Certificate
 from livetoken.refusals import Reason
-from local.function import ROOT
-from local.tls import Certificate
 
 FOLDER = ROOT / "deploy" / "monitoring"
 METRICS = sorted((FOLDER / "metrics").glob("*.yaml"))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from project import SERVICE, Project, Ran
 
-from local.function import ROOT
+from emulator.function import ROOT
 
 SUBMIT = (
     *("gcloud", "builds", "submit", "--project=demo-livetoken"),

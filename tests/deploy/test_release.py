@@ -7,7 +7,7 @@ from cloud import Fault
 from project import NEW_KEY, NUMBER, SERVICE, Project, masked, readme
 from stack import API_KEY
 
-from local.function import ROOT
+from emulator.function import ROOT
 
 
 def test_a_release_after_a_rollback_serves_everybody_and_nothing_sticks(deployed: Project) -> None:

@@ -30,9 +30,9 @@ from cloud.rules import Rules
 from cloud.serviceusage import NEW_PROJECT
 from cloud.state import Account, Revision, Service, State
 from cloud.world import World
-from local.issuer import Issuer
-from local.server import Server
-from local.tls import Certificate
+from emulator.issuer import Issuer
+from emulator.server import Server
+from emulator.tls import Certificate
 
 OWNER = "owner@example.com"
 NAMES = (

@@ -27,7 +27,7 @@ from cloud.serviceusage import TITLES, ServiceUsage
 from cloud.state import Json
 from cloud.storage import Storage
 from cloud.world import Api, World
-from local.server import abort
+from emulator.server import abort
 
 _GCLOUDS_OWN = frozenset({Iam.name, ResourceManager.name})
 """APIs whose use by a person is counted on gcloud's own project, where they are enabled; a service

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cloud.state import Image
-from local.function import Function, NotStarted
+from emulator.function import Function, NotStarted
 
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 _NOWHERE = "/proc/nonexistent"

@@ -41,7 +41,7 @@ class Person:
     """Somebody who can sign in with a password."""
 
     name: str = "bob"
-    """Whose token it is, of `local.people`."""
+    """Whose token it is, of `emulator.people`."""
     email: str = "bob@example.com"
     password: str = field(default="bob-password-0123", repr=False)
     claims: Json = field(default_factory=dict)

@@ -34,7 +34,7 @@ from cloud.errors import Refused, Unknown, exists, invalid, not_found, precondit
 from cloud.state import Image, Json, Revision, Service, timestamp
 from cloud.traffic import NotServed
 from cloud.world import Api, World
-from local.function import Function, NotStarted
+from emulator.function import Function, NotStarted
 
 PUBLIC = "run.googleapis.com/invoker-iam-disabled"
 _API = "serving.knative.dev/v1"

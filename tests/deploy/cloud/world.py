@@ -12,7 +12,7 @@ from cloud.errors import Refused
 from cloud.instances import Instances
 from cloud.rules import Rules
 from cloud.state import Json, State
-from local.issuer import Issuer
+from emulator.issuer import Issuer
 
 
 class World:

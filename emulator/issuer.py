@@ -1,0 +1,200 @@
+"""Signs ID tokens as Firebase and Google do, and serves the certificates they are checked with.
+
+Formats: "Verify ID tokens using a third-party JWT library" (Firebase) and "OpenID Connect, an ID
+token's payload" (Google).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from emulator import jwt
+from emulator.people import PEOPLE, Kind
+
+LIFE = 3600  # seconds that an ID token is valid
+BAD_PEM = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key, and the certificate under which its public half is served."""
+
+    private: rsa.RSAPrivateKey
+    pem: str
+    kid: str
+
+
+@dataclass
+class Issuer:
+    """The issuer of both kinds of ID token."""
+
+    firebase_project: str = "demo-livetoken"
+    google_client_id: str = "1234567890-local.apps.googleusercontent.com"
+    max_age: int = 3600
+    """Seconds in the `Cache-Control` of the certificates."""
+    age: int | None = None
+    """Seconds in the `Age` of the certificates, as a cache on the way would send it."""
+    key_fault: int | str | None = None
+    """What is wrong with the certificates: "html", "badpem", "json", "slow", "huge", a status."""
+    key_delay: float = 30.0
+    """Seconds that a "slow" answer takes."""
+    fetches: int = 0
+    """How often certificates have been asked for."""
+    clock: Callable[[], float] = time.time
+    """The present in Unix seconds, for the times in tokens."""
+    keys: dict[Kind, list[SigningKey]] = field(init=False)
+    """The keys that are served, the one that signs last."""
+    app: Starlette = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = {"firebase": [signing_key()], "google": [signing_key()]}
+        self.app = Starlette(
+            routes=[
+                Route("/keys/{kind}", self._certificates),
+                Route("/token/{person}", self._token),
+            ]
+        )
+
+    def id_token(self, person: str, **claims: Any) -> str:
+        """A fresh ID token of a person of `emulator.people`.
+
+        Args:
+            person: their name.
+            claims: take the place of theirs; a value of `...` removes the claim.
+        """
+        return self.sign(self.claims(person, **claims), kind=PEOPLE[person].kind)
+
+    def claims(self, person: str, **claims: Any) -> dict[str, Any]:
+        """The claims of such a token."""
+        someone = PEOPLE[person]
+        now = int(self.clock())
+        times: dict[str, Any] = {"iat": now, "exp": now + LIFE}
+        if someone.kind == "firebase":
+            issuer = f"https://securetoken.google.com/{self.firebase_project}"
+            common = {"iss": issuer, "aud": self.firebase_project, "auth_time": now - 60}
+        else:
+            client = self.google_client_id
+            common = {"iss": "https://accounts.google.com", "aud": client, "azp": client}
+        return {**common, **times, **someone.claims, **claims}
+
+    def sign(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        kind: Kind = "firebase",
+        header: Mapping[str, Any] | None = None,
+        key: rsa.RSAPrivateKey | None = None,
+    ) -> str:
+        """A token with these claims. In `claims` and `header`, `...` removes an entry.
+
+        Args:
+            key: signs in the place of the issuer's own, under the issuer's `kid`.
+        """
+        head = {**self.header(kind), **(header or {})}
+        return self.sign_raw(jwt.as_json(head), jwt.as_json(claims), kind, key=key)
+
+    def header(self, kind: Kind) -> dict[str, Any]:
+        """The header of a token."""
+        return {"alg": "RS256", "kid": self.kid(kind), "typ": "JWT"}
+
+    def sign_raw(
+        self,
+        header: bytes,
+        payload: bytes,
+        kind: Kind = "firebase",
+        signature: bytes | None = None,
+        *,
+        key: rsa.RSAPrivateKey | None = None,
+    ) -> str:
+        """A token of exactly these bytes, truly signed unless a signature is given."""
+        return jwt.token(header, payload, key or self.keys[kind][-1].private, signature)
+
+    def kid(self, kind: Kind) -> str:
+        """The id of the key that signs now."""
+        return self.keys[kind][-1].kid
+
+    def rotate(self, kind: Kind) -> None:
+        """Signs with a new key from now on; the old certificates are still served."""
+        self.keys[kind].append(signing_key())
+
+    def drop_old(self, kind: Kind) -> None:
+        """Serves no certificate but that of the key that signs now."""
+        del self.keys[kind][:-1]
+
+    async def _certificates(self, request: Request) -> Response:
+        kind = request.path_params["kind"]
+        if kind not in self.keys:
+            return PlainTextResponse(f"keys: {', '.join(self.keys)}\n", 404)
+        self.fetches += 1
+        served = {key.kid: key.pem for key in self.keys[kind]}
+        fault = self.key_fault
+        if fault == "slow":
+            await asyncio.sleep(self.key_delay)
+        elif fault is not None:
+            return _faulted(fault, served)
+        headers = {"Cache-Control": f"public, max-age={self.max_age}, must-revalidate"}
+        if self.age is not None:
+            headers["Age"] = str(self.age)
+        return JSONResponse(served, headers=headers)
+
+    async def _token(self, request: Request) -> Response:
+        person = request.path_params["person"]
+        if person not in PEOPLE:
+            return PlainTextResponse(f"people: {', '.join(PEOPLE)}\n", 404)
+        return PlainTextResponse(self.id_token(person), headers={"Cache-Control": "no-store"})
+
+
+def signing_key(bits: int = 2048) -> SigningKey:
+    """A new RSA key with a certificate that it signs itself."""
+    private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "livetoken local issuer")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=16))
+        .sign(private, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return SigningKey(private, pem.decode(), hashlib.sha1(pem).hexdigest())
+
+
+def _faulted(fault: int | str, served: Mapping[str, str]) -> Response:
+    match fault:
+        case int():
+            return PlainTextResponse("no certificates today\n", fault)
+        case "html":
+            return Response("<html><body>Sign in</body></html>", media_type="text/html")
+        case "badpem":
+            return JSONResponse(dict.fromkeys(served, BAD_PEM))
+        case "json":
+            return JSONResponse({"keys": [{"kid": kid} for kid in served]})
+        case "huge":
+            return StreamingResponse(_endless(), media_type="application/json")
+    return PlainTextResponse(f"unknown fault {fault}\n", 501)
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    yield b'{"'
+    while True:
+        yield b"a" * 65_536
+        await asyncio.sleep(0)

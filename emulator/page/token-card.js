@@ -1,0 +1,106 @@
+/** What a token allows, and how long it does. */
+
+import { find, make } from "./dom.js";
+
+/** @typedef {import("/clients/web/livetoken.js").Token} Token */
+
+/**
+ * What `python -m livetoken check --json` says of a profile, in so far as it is shown.
+ * @typedef {object} Profile
+ * @property {string} model
+ * @property {{ amount: number, seconds: number }[]} limits
+ * @property {number} start_within_seconds
+ * @property {number} expires_in_seconds
+ * @property {string[]} open
+ * @property {{ field: string, value: unknown }[]} locked
+ */
+
+const allows = find("allows", HTMLElement);
+const clocks = {
+  start: clock("start"),
+  end: clock("end"),
+};
+/** @type {{ token: Token, profile: Profile, isStarted: boolean } | null} */
+let shown = null;
+
+setInterval(tick, 250);
+
+/**
+ * Shows a token.
+ * @param {Token} token
+ * @param {Profile} profile
+ */
+export function show(token, profile) {
+  shown = { token, profile, isStarted: false };
+  find("no-token", HTMLElement).hidden = true;
+  find("has-token", HTMLElement).hidden = false;
+  const rows = {
+    Name: `${token.name.slice(0, 24)}…`,
+    Profile: token.profile,
+    Model: `${token.model}, ${token.apiVersion}`,
+    Sessions: "one",
+    "After a break": isResumable(profile) ? "goes on, with a fresh token" : "is lost",
+    "You may set": profile.open.join(", ") || "nothing: the rest is locked",
+    Locked: profile.locked.map(({ field }) => field).join(", "),
+    "How often": profile.limits.map(inWords).join(", ") || "without a limit",
+  };
+  allows.replaceChildren(
+    ...Object.entries(rows).flatMap(([name, value]) => [make("dt", name), make("dd", value)]),
+  );
+  tick();
+}
+
+/** Says that the token's session has started: the first of its times no longer matters. */
+export function start() {
+  if (shown) shown.isStarted = true;
+  tick();
+}
+
+/**
+ * Whether a conversation goes on after its connection, with a fresh token.
+ * @param {Profile} profile
+ */
+export const isResumable = ({ locked }) =>
+  locked.some(({ field }) => field === "session_resumption");
+
+function tick() {
+  if (!shown) return;
+  const { token, profile, isStarted } = shown;
+  const begins = (Date.parse(token.newSessionExpireTime) - Date.now()) / 1000;
+  const ends = (Date.parse(token.expireTime) - Date.now()) / 1000;
+  clocks.start(begins, profile.start_within_seconds, isStarted ? "started" : "too late");
+  if (isStarted) clocks.start(0, 1, "started");
+  clocks.end(ends, profile.expires_in_seconds, "over");
+}
+
+/** @param {"start" | "end"} name */
+function clock(name) {
+  const face = find(`${name}-clock`, HTMLElement);
+  const left = find(`${name}-left`, HTMLMeterElement);
+  /**
+   * @param {number} seconds Left.
+   * @param {number} whole Seconds at the beginning.
+   * @param {string} after What there is to say when none are left.
+   */
+  return (seconds, whole, after) => {
+    face.textContent = seconds > 0 ? minutes(Math.ceil(seconds)) : after;
+    left.value = Math.max(0, seconds / whole);
+  };
+}
+
+/** @param {number} seconds */
+function minutes(seconds) {
+  const [hours, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const padded = [rest, seconds % 60].map((number) => String(number).padStart(2, "0"));
+  return [...(hours ? [hours] : []), ...padded].join(":");
+}
+
+/** @param {{ amount: number, seconds: number }} limit */
+function inWords({ amount, seconds }) {
+  const units = { day: 86_400, hour: 3_600, minute: 60, second: 1 };
+  for (const [unit, length] of Object.entries(units)) {
+    const count = seconds / length;
+    if (Number.isInteger(count)) return `${amount} in ${count} ${unit}${count === 1 ? "" : "s"}`;
+  }
+  return `${amount} in ${seconds} seconds`;
+}

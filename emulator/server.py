@@ -1,0 +1,201 @@
+"""Carries an app on the loopback address: plain and TLS listeners on one event loop.
+
+The protocols are uvicorn's own. Only its main loop and its shutdown are replaced, so that both
+take milliseconds and an open socket delays neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import MutableMapping
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from emulator.tls import Certificate
+
+LOOPBACK = "127.0.0.1"
+ABORT = "emulator.abort"
+
+
+def abort(scope: MutableMapping[str, Any]) -> None:
+    """Ends the connection that carries `scope` at once, whatever has been sent on it."""
+    scope["extensions"][ABORT]()
+
+
+class Server:
+    """uvicorn in a daemon thread.
+
+    Args:
+        app: the ASGI app; every listener serves this one object.
+        plain: port of the plain listener, 0 for any free one, None for no such listener.
+        tls: the same for TLS.
+        certificate: what the TLS listener shows; required for one.
+        host: the address to listen on; anything but 127.0.0.1 is refused.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        plain: int | None = 0,
+        tls: int | None = None,
+        certificate: Certificate | None = None,
+        host: str = LOOPBACK,
+    ) -> None:
+        if host != LOOPBACK:
+            raise ValueError(f"the stand-ins listen on {LOOPBACK} alone, not on {host}")
+        if tls is not None and certificate is None:
+            raise ValueError("a TLS listener needs a certificate")
+        self._app = app
+        self._ports = {"http": plain, "https": tls}
+        self._certificate = certificate
+        self._sockets: dict[str, socket.socket] = {}
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._listening = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:<port>` of the plain listener."""
+        return self._url("http")
+
+    @property
+    def tls_url(self) -> str:
+        """`https://127.0.0.1:<port>` of the TLS listener."""
+        return self._url("https")
+
+    def start(self) -> None:
+        """Returns when every listener accepts connections. Raises OSError for a taken port."""
+        if self._thread is not None:
+            raise RuntimeError("the server has been started")
+        try:
+            for scheme, port in self._ports.items():
+                if port is not None:
+                    self._sockets[scheme] = socket.create_server((LOOPBACK, port))
+        except OSError:
+            self._close_sockets()
+            raise
+        self._thread = threading.Thread(target=self._run, name="local-server", daemon=True)
+        self._thread.start()
+        self._listening.wait()
+        if self._failure is not None:
+            self.stop()
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ends every connection and the thread. Does nothing where nothing runs."""
+        if self._thread is None:
+            return
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._thread = None
+        self._close_sockets()
+        self._listening.clear()
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _url(self, scheme: str) -> str:
+        if scheme not in self._sockets:
+            raise RuntimeError(f"no {scheme} listener runs")
+        return f"{scheme}://{LOOPBACK}:{self._sockets[scheme].getsockname()[1]}"
+
+    def _run(self) -> None:
+        factory = self._config("http").get_loop_factory()
+        try:
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._listening.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        listeners = [
+            _Listener(self._config(scheme), sock, self._stop)
+            for scheme, sock in self._sockets.items()
+        ]
+        for listener in listeners:
+            await listener.open()
+        self._listening.set()
+        await self._stop.wait()
+        for listener in listeners:
+            await listener.close()
+
+    def _config(self, scheme: str) -> uvicorn.Config:
+        certificate = self._certificate if scheme == "https" else None
+        return uvicorn.Config(
+            self._app,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            ssl_certfile=certificate.cert_file if certificate else None,
+            ssl_keyfile=certificate.key_file if certificate else None,
+        )
+
+    def _close_sockets(self) -> None:
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+
+
+class _Listener(uvicorn.Server):
+    """One listener, opened and closed from outside instead of by signals and a ticking loop."""
+
+    def __init__(self, config: uvicorn.Config, sock: socket.socket, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._socket = sock
+        self._stop = stop
+
+    async def open(self) -> None:
+        if not self.config.loaded:
+            self.config.load()
+        self.config.loaded_app = self._with_abort(self.config.loaded_app)
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup([self._socket])
+        await self.on_tick(0)
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _with_abort(self, app: Any) -> Any:
+        async def carried(scope: Scope, receive: Receive, send: Send) -> None:
+            def abort_now() -> None:
+                for connection in list(self.server_state.connections):
+                    if getattr(connection, "client", None) == scope["client"]:
+                        connection.transport.abort()
+
+            scope.setdefault("extensions", {})[ABORT] = abort_now
+            await app(scope, receive, send)
+
+        return carried

@@ -1,0 +1,198 @@
+"""Faults that can be set at the stand-in of Gemini, its log, and its server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from stand import (
+    KEY,
+    SETUP,
+    Stand,
+    eventually,
+    hello,
+    opened,
+    turn,
+    words,
+)
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from websockets.exceptions import ConnectionClosed
+
+from emulator.server import Server
+from emulator.tls import Certificate
+
+# --- faults and the log ----------------------------------------------------------------------
+
+
+def test_a_faulted_status_holds_what_must_not_leak(stand: Stand) -> None:
+    stand.behaviour.faults.extend([429, 503])
+    stand.behaviour.retry_after = "7"
+    status, headers, data = stand.raw({})
+    assert (status, headers["Retry-After"]) == (429, "7")
+    assert b"upstream secret words" in data and KEY.encode() in data
+    assert json.loads(data)["error"]["status"] == "RESOURCE_EXHAUSTED"
+    assert [stand.post({})[0] for _ in range(2)] == [503, 200]
+
+
+def test_a_standing_fault_stands_until_it_is_cleared(stand: Stand) -> None:
+    stand.behaviour.fault = 500
+    assert [stand.post({})[0] for _ in range(2)] == [500, 500]
+    stand.behaviour.fault = None
+    assert stand.post({})[0] == 200
+
+
+def test_the_delay_comes_before_the_answer(stand: Stand) -> None:
+    stand.behaviour.delay = 0.15
+    begun = time.monotonic()
+    assert stand.post({})[0] == 200
+    assert time.monotonic() - begun >= 0.15
+
+
+@pytest.mark.parametrize(
+    ("word", "body"),
+    [
+        ("empty", b"{}"),
+        ("nothing", b""),
+        ("noname", b'{"name":"projects/upstream secret words"}'),
+        ("badname", b'{"name":5}'),
+    ],
+)
+def test_an_answer_can_be_no_token(stand: Stand, word: str, body: bytes) -> None:
+    stand.behaviour.faults.append(word)
+    status, _, data = stand.raw({})
+    assert (status, data) == (200, body)
+
+
+def test_html_lists_depths_and_redirects(stand: Stand) -> None:
+    stand.behaviour.faults.extend(["html", "list", "deep", "redirect", "nonsense"])
+    assert stand.raw({})[2].startswith(b"<html>")
+    assert isinstance(json.loads(stand.raw({})[2]), list)
+    assert stand.raw({})[2].startswith(b"[" * 5000)
+    status, headers, _ = stand.raw({})
+    assert (status, headers["Location"]) == (307, "/v1alpha/auth_tokens?followed=1")
+    assert stand.raw({})[0] == 501
+
+
+def test_connections_can_break(stand: Stand) -> None:
+    stand.behaviour.faults.extend(["reset", "truncated"])
+    with pytest.raises((ConnectionError, http.client.BadStatusLine)):
+        stand.raw({})
+    with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+        stand.raw({})
+    assert [mint.status for mint in stand.gemini.mints] == [None, 200]
+
+
+@pytest.mark.parametrize(("word", "read"), [("hang", 0), ("slow", 3), ("huge", 5_000_000)])
+def test_answers_can_take_for_ever(stand: Stand, word: str, read: int) -> None:
+    stand.behaviour.fault, stand.behaviour.drip = word, 0.02
+    call = http.client.HTTPConnection(urlsplit(stand.server.url).netloc, timeout=0.2)
+    call.request("POST", "/v1alpha/auth_tokens", b"{}")
+    if word == "hang":
+        with pytest.raises(TimeoutError):
+            call.getresponse()
+    else:
+        answer = call.getresponse()
+        assert len(answer.read(read)) == read and answer.length is None
+    call.close()
+
+
+def test_every_mint_is_in_the_log(stand: Stand) -> None:
+    stand.post({"uses": 1}, key=None, query="?a=b")
+    stand.raw(b"no json")
+    first, second = stand.gemini.mints
+    assert (first.version, first.query, first.body) == ("v1alpha", {"a": "b"}, {"uses": 1})
+    assert (first.status, first.token, first.raw) == (403, None, b'{"uses": 1}')
+    assert first.headers["content-length"] == "11" and first.port != second.port > 0
+    assert (second.body, second.raw, second.status) == (None, b"no json", 400)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uses": 0},
+        {"uses": 2},
+        {"uses": None},
+        {"expireTime": None},
+        {"newSessionExpireTime": None},
+        {"bidiGenerateContentSetup": None},
+        {"bidiGenerateContentSetup": {}},
+        {"bidiGenerateContentSetup": {"model": "gemini-3.8-live"}},
+    ],
+)
+def test_the_reader_of_mints_catches_a_wide_one(stand: Stand, change: dict[str, Any]) -> None:
+    good = {
+        "uses": 1,
+        "expireTime": stand.clock.at(100),
+        "newSessionExpireTime": stand.clock.at(60),
+        "bidiGenerateContentSetup": SETUP,
+    }
+    stand.post(good)
+    assert [mint.body for mint in stand.gemini.minted()] == [good]
+    assert stand.post({k: v for k, v in (good | change).items() if v is not None})[0] == 200
+    with pytest.raises(AssertionError):
+        stand.gemini.minted()
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+def test_it_listens_on_the_loopback_address_alone(stand: Stand) -> None:
+    for url in (stand.server.url, stand.server.tls_url):
+        assert urlsplit(url).hostname == "127.0.0.1"
+    for host in ("0.0.0.0", "", "::", "localhost"):
+        with pytest.raises(ValueError, match="alone"):
+            Server(stand.gemini.app, host=host)
+
+
+def test_a_stopped_server_leaves_nothing_behind(certificate: Certificate) -> None:
+    before = set(threading.enumerate())
+    stand = Stand(certificate)
+
+    def hung() -> None:
+        with pytest.raises((OSError, http.client.HTTPException)):
+            stand.raw({})
+
+    with ExitStack() as stack:
+        stand.server.start()
+        stand.behaviour.delay = 30
+        caller = threading.Thread(target=hung)
+        caller.start()
+        assert eventually(lambda: len(stand.gemini.mints) == 1)
+        stand.behaviour.delay = 0
+        port = urlsplit(stand.server.url).port
+        ws = stack.enter_context(opened(stand, stand.token()))
+        begun = time.monotonic()
+        stand.server.stop()
+        assert time.monotonic() - begun < 2
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=5)
+        caller.join(5)
+    assert eventually(lambda: set(threading.enumerate()) <= before)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port or 0), 1).close()
+    with pytest.raises(RuntimeError):
+        _ = stand.server.url
+
+
+def test_a_taken_port_is_an_error(stand: Stand) -> None:
+    port = urlsplit(stand.server.url).port
+    with pytest.raises(OSError):
+        Server(stand.gemini.app, plain=port).start()
+
+
+def test_it_can_be_mounted_in_another_app(stand: Stand) -> None:
+    app = Starlette(routes=[Mount("/", stand.gemini.app)])
+    stand.server.stop()
+    stand.server = Server(app)
+    with stand.server:
+        for slash in ("/", "//"):
+            with stand.socket(stand.token(), slash=slash) as ws:
+                assert words(turn(ws, {"setup": {}}, hello())) == ["I heard: hello (turn 1)"]

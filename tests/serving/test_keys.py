@@ -1,0 +1,296 @@
+"""The key cache: what the issuer's endpoint is asked, and what callers get when it fails."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from google.auth.crypt import RSAVerifier
+from stack import Stack, until
+
+from emulator.issuer import Issuer, signing_key
+from emulator.server import Server
+from livetoken import fetch, keys
+from livetoken.keys import KeySet
+from livetoken.refusals import Reason, Refused
+
+# ------------------------------------------------------------------ over HTTP
+
+
+def test_keys_are_fetched_before_the_first_caller_comes(alone: Stack) -> None:
+    with alone.running():
+        until(lambda: alone.issuer.fetches == 2)
+
+
+def test_good_callers_fetch_no_key(alone: Stack) -> None:
+    with alone.running() as livetoken:
+        until(lambda: alone.issuer.fetches == 2)
+        for _ in range(10):
+            assert livetoken.ask().status == 200
+        assert alone.issuer.fetches == 2
+
+
+def test_unknown_key_ids_cost_no_fetches(alone: Stack) -> None:
+    with alone.running() as livetoken:
+        until(lambda: alone.issuer.fetches == 2)
+        for number in range(40):
+            claims, header = alone.issuer.claims("ada"), {"kid": f"junk{number}"}
+            token = alone.issuer.sign(claims, kind="firebase", header=header)
+            assert livetoken.ask(token=token).is_refusal(Reason.INVALID_ID_TOKEN)
+        assert alone.issuer.fetches == 2
+
+
+def test_junk_and_empty_tokens_cost_no_fetches(alone: Stack) -> None:
+    with alone.running() as livetoken:
+        until(lambda: alone.issuer.fetches == 2)
+        for token in ("", "x", "a.b.c", "e30.e30.AA"):
+            assert livetoken.ask(token=token or None).status == 401
+        assert alone.issuer.fetches == 2
+
+
+@pytest.mark.provokes(Reason.KEYS_UNAVAILABLE)
+@pytest.mark.parametrize("fault", ["html", "badpem", "json", "huge", 404, 500, 301])
+def test_keys_that_cannot_be_had_are_a_503_and_come_back(alone: Stack, fault: int | str) -> None:
+    alone.issuer.key_fault = fault
+    with alone.running() as livetoken:
+        answer = livetoken.ask()
+        assert answer.is_refusal(Reason.KEYS_UNAVAILABLE)
+        assert not alone.gemini.mints
+        alone.issuer.key_fault = None
+        time.sleep(int(answer.headers["retry-after"]))
+        assert livetoken.ask().status == 200
+
+
+def test_a_key_endpoint_that_is_not_there_is_a_503(alone: Stack) -> None:
+    with alone.running(FIREBASE_KEYS_URL="http://127.0.0.1:1/keys") as livetoken:
+        assert livetoken.ask().is_refusal(Reason.KEYS_UNAVAILABLE)
+        assert livetoken.ask(token=alone.issuer.id_token("grace")).status == 200
+
+
+def test_a_failing_endpoint_is_asked_once_in_two_seconds(alone: Stack) -> None:
+    alone.issuer.key_fault = 500
+    with alone.running() as livetoken, ThreadPoolExecutor(16) as callers:
+        until(lambda: alone.issuer.fetches >= 2)
+        began, before = time.monotonic(), alone.issuer.fetches
+        answers = list(callers.map(lambda _: livetoken.ask(), range(32)))
+        assert all(answer.is_refusal(Reason.KEYS_UNAVAILABLE) for answer in answers)
+        assert alone.issuer.fetches - before <= 1 + (time.monotonic() - began) / keys.RETRY_COLD
+
+
+def test_a_slow_endpoint_is_given_up_after_five_seconds(alone: Stack) -> None:
+    alone.issuer.key_fault = "slow"
+    with alone.running() as livetoken:
+        began = time.monotonic()
+        assert livetoken.ask().is_refusal(Reason.KEYS_UNAVAILABLE)
+        assert time.monotonic() - began < keys.FETCH_TIMEOUT + 2
+
+
+# ------------------------------------------------------------------ with a clock to set
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Cache:
+    """A key set on the real endpoint of an issuer, with a clock to set."""
+
+    def __init__(self, issuer: Issuer, url: str) -> None:
+        self.issuer = issuer
+        self.clock = Clock()
+        self.keys = KeySet(fetch.Http(), f"{url}/keys/firebase", keys.certificates, now=self.clock)
+        self.kid: str = issuer.header("firebase")["kid"]
+
+    async def key(self, kid: str | None = None) -> RSAVerifier:
+        return await self.keys.key(kid or self.kid)
+
+    async def reason(self, kid: str | None = None) -> Reason:
+        with pytest.raises(Refused) as refusal:
+            await self.key(kid)
+        return refusal.value.reason
+
+
+def with_cache(test: Callable[[Cache], Any], max_age: int = 600) -> None:
+    issuer = Issuer()
+    issuer.max_age = max_age
+    with Server(issuer.app) as server:
+        asyncio.run(test(Cache(issuer, server.url)))
+
+
+def test_keys_are_kept_for_their_max_age() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.clock.seconds += 599
+        await cache.key()
+        assert cache.issuer.fetches == 1
+        cache.clock.seconds += 2
+        await cache.key()
+        assert cache.issuer.fetches == 2
+
+    with_cache(test)
+
+
+def test_a_herd_of_cold_callers_makes_one_fetch() -> None:
+    async def test(cache: Cache) -> None:
+        await asyncio.gather(*(cache.key() for _ in range(50)))
+        assert cache.issuer.fetches == 1
+
+    with_cache(test)
+
+
+def test_a_caller_who_leaves_takes_no_fetch_from_the_others() -> None:
+    async def test(cache: Cache) -> None:
+        cache.issuer.key_fault, cache.issuer.key_delay = "slow", 0.3
+        leaving = asyncio.create_task(cache.key())
+        await asyncio.sleep(0.1)
+        staying = asyncio.create_task(cache.key())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await staying
+        assert cache.issuer.fetches == 1
+
+    with_cache(test)
+
+
+def test_stale_keys_serve_for_an_hour_and_no_longer() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.issuer.key_fault = 500
+        cache.clock.seconds += 600 + keys.STALE_FOR - 1
+        await cache.key()
+        cache.clock.seconds += 2
+        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+        cache.issuer.key_fault = None
+        cache.clock.seconds += keys.RETRY_COLD
+        await cache.key()
+
+    with_cache(test)
+
+
+def test_one_caller_refreshes_stale_keys_and_the_others_do_not_wait() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.clock.seconds += 601
+        cache.issuer.key_fault = "slow"
+        refreshing = asyncio.create_task(cache.key())
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await asyncio.gather(*(cache.key() for _ in range(20)))
+        assert time.monotonic() - began < 1
+        assert not refreshing.done()
+        refreshing.cancel()
+
+    with_cache(test)
+
+
+def test_a_failed_refresh_is_not_tried_again_at_once() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.issuer.key_fault = 500
+        cache.clock.seconds += 601
+        for _ in range(10):
+            await cache.key()
+        assert cache.issuer.fetches == 2
+        cache.clock.seconds += keys.RETRY_WARM
+        await cache.key()
+        assert cache.issuer.fetches == 3
+
+    with_cache(test)
+
+
+def test_a_new_key_is_found_after_half_a_minute() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.issuer.rotate("firebase")
+        new = cache.issuer.header("firebase")["kid"]
+        assert new != cache.kid
+        assert await cache.reason(new) is Reason.INVALID_ID_TOKEN
+        cache.clock.seconds += keys.RETRY_WARM
+        await cache.key(new)
+        assert cache.issuer.fetches == 2
+
+    with_cache(test)
+
+
+def test_a_key_that_cannot_be_looked_up_is_not_called_invalid() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.issuer.key_fault = 500
+        cache.clock.seconds += keys.RETRY_WARM
+        assert await cache.reason("new") is Reason.KEYS_UNAVAILABLE
+
+    with_cache(test)
+
+
+def test_a_dropped_key_is_gone_after_a_refresh() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.issuer.rotate("firebase")
+        cache.issuer.drop_old("firebase")
+        cache.clock.seconds += 601
+        assert await cache.reason() is Reason.INVALID_ID_TOKEN
+
+    with_cache(test)
+
+
+@pytest.mark.parametrize("age", [599, 8000, 10**8])
+def test_keys_that_were_cached_on_the_way_are_used_at_once(age: int) -> None:
+    async def test(cache: Cache) -> None:
+        cache.issuer.age = age
+        await cache.key()
+        cache.clock.seconds += keys.RETRY_WARM
+        await cache.key()
+        assert cache.issuer.fetches == 2
+
+    with_cache(test)
+
+
+def test_keys_are_fetched_once_a_day_whatever_their_max_age() -> None:
+    async def test(cache: Cache) -> None:
+        await cache.key()
+        cache.clock.seconds += 24 * 3600 + 1
+        await cache.key()
+        assert cache.issuer.fetches == 2
+
+    with_cache(test, max_age=10**8)
+
+
+def test_a_short_rsa_key_is_passed_over() -> None:
+    async def test(cache: Cache) -> None:
+        short = signing_key(1024)
+        cache.issuer.keys["firebase"].insert(0, short)
+        await cache.key()
+        assert await cache.reason(short.kid) is Reason.INVALID_ID_TOKEN
+
+    with_cache(test)
+
+
+def test_no_max_age_still_spares_the_endpoint() -> None:
+    async def test(cache: Cache) -> None:
+        for _ in range(10):
+            await cache.key()
+        assert cache.issuer.fetches == 1
+
+    with_cache(test, max_age=0)
+
+
+def test_a_machine_that_just_booted_has_no_keys_yet() -> None:
+    """A monotonic clock may start near zero, which must not look like keys still usable."""
+
+    async def test(cache: Cache) -> None:
+        cache.clock.seconds = 1.0
+        cache.issuer.key_fault = 500
+        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+        cache.issuer.key_fault = None
+        cache.clock.seconds += keys.RETRY_COLD
+        await cache.key()
+
+    with_cache(test)

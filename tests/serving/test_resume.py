@@ -1,0 +1,390 @@
+"""`resume`: a session goes on after its connection has ended, and nobody chooses which but we."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from google.genai import errors, types
+from stack import Stack, stack, until
+from stand import message
+from websockets.sync.client import connect
+
+from emulator.client import Heard, converse
+from emulator.state import Conversation
+from emulator.tls import Certificate
+from livetoken import policy
+from livetoken.callers import Caller
+from livetoken.compiler import compile_policy
+from livetoken.constraint import Compiled
+from livetoken.refusals import Reason
+
+CONFIG = """
+response_modalities = ["AUDIO"]
+system_instruction = "You tutor a learner of level ${claim.level}."
+temperature = 0.7
+output_audio_transcription = {}
+"""
+
+POLICY = f"""
+api_version = "v1alpha"
+
+[profiles.default]
+model = "gemini-3.8-live"
+claims.level.max_length = 20
+[profiles.default.config]{CONFIG}
+session_resumption = {{}}
+
+[profiles.tools]
+model = "gemini-3.8-live"
+client_may_set = ["tools"]
+claims.level.max_length = 20
+[profiles.tools.config]{CONFIG}
+session_resumption = {{}}
+
+[profiles.left]
+model = "gemini-3.8-live"
+client_may_set = ["session_resumption"]
+claims.level.max_length = 20
+[profiles.left.config]{CONFIG}
+
+[profiles.none]
+model = "gemini-3.8-live"
+claims.level.max_length = 20
+[profiles.none.config]{CONFIG}
+"""
+
+LEFT_OPEN = {"default": (), "tools": ("tools",), "left": ("sessionResumption",), "none": ()}
+"""Each profile, and what it leaves to the client, as the setup spells it."""
+
+PINNING = pytest.mark.parametrize("profile", ["default", "tools"])
+"""The profiles that lock resumption: one all locked, and one by a mask."""
+
+SWITCHED = pytest.mark.parametrize("client_handle", [False, True])
+"""Whether Gemini takes a client's own handle under a full lock, which is unknown."""
+
+NASTY = {
+    "a quote": '"',
+    "a backslash": "\\",
+    "a backslash and a quote": '\\"',
+    "an escaped quote": "\\u0022",
+    "the rest of a body": '"}},"uses":0,"fieldMask":"model","newSessionExpireTime":"',
+    "a hole": "${claim.level}",
+    "a literal hole": "$${claim.level}",
+    "placeholders": "%s {0} {resume} \\1 \\g<0>",
+    "unicode": "é 日本 \U0001f388",
+    "separators of lines": "\u2028\u2029",
+    "a change of direction": "\u202e",
+    "a byte order mark": "\ufeff",
+    "a space": " ",
+    "a number": "0",
+    "a null": "null",
+    "markup": "</script><!--",
+}
+
+
+@pytest.fixture(scope="module")
+def started(certificate: Certificate) -> Iterator[Stack]:
+    with stack(certificate) as unstarted, unstarted.running(POLICY) as running:
+        yield running
+
+
+@pytest.fixture
+def livetoken(started: Stack) -> Iterator[Stack]:
+    """The function of this file; the stand-in is left as it was."""
+    behaviour = started.gemini.behaviour
+    before = dict(vars(behaviour))
+    yield started
+    vars(behaviour).update(before)
+    behaviour.faults.clear()
+
+
+def mint(livetoken: Stack, profile: str = "default", resume: str | None = None) -> Any:
+    """One token of a profile, with or without a handle pinned in it."""
+    gemini = livetoken.gemini
+    gemini.mints.clear()
+    gemini.left_open = LEFT_OPEN[profile]
+    body = {"profile": profile} if resume is None else {"profile": profile, "resume": resume}
+    answer = livetoken.ask(json.dumps(body, ensure_ascii=False).encode())
+    assert answer.status == 200, answer.body
+    assert len(gemini.minted()) == 1
+    return answer.json
+
+
+def request(livetoken: Stack) -> dict[str, Any]:
+    """The last request to Gemini, without its times."""
+    body = livetoken.gemini.minted()[-1].body
+    return {name: value for name, value in body.items() if not name.endswith("Time")}
+
+
+def talk(livetoken: Stack, answer: Any, text: str, handle: str | None = None) -> Heard:
+    """One session with the SDK, and its end; `handle` is the client's own."""
+    resumption = types.SessionResumptionConfig(handle=handle)
+    audio = [types.Modality.AUDIO]
+    config = types.LiveConnectConfig(response_modalities=audio, session_resumption=resumption)
+    heard = asyncio.run(converse(answer, text, config=config))
+    until(lambda: livetoken.gemini.sessions[-1].closed is not None)
+    return heard
+
+
+def plain(livetoken: Stack, answer: Any) -> str:
+    """Where JavaScript would open its socket, without TLS.
+
+    The synchronous sockets of websockets read and write TLS on two threads, which may hang.
+    """
+    secure = livetoken.gemini_url.replace("https:", "wss:")
+    url = answer["webSocketUrl"].replace(secure, livetoken.gemini_plain_url.replace("http:", "ws:"))
+    return f"{url}?access_token={answer['name']}"
+
+
+def refused(livetoken: Stack, answer: Any, handle: str | None = None) -> int:
+    """The code with which the SDK is refused a session."""
+    before = len(livetoken.gemini.sessions)
+    with pytest.raises(errors.APIError) as refusal:
+        talk(livetoken, answer, "refused", handle)
+    assert len(livetoken.gemini.sessions) == before
+    return int(refusal.value.code)
+
+
+def begin(livetoken: Stack, profile: str = "default") -> str:
+    """The handle of a session of one turn, which has ended."""
+    heard = talk(livetoken, mint(livetoken, profile), "one")
+    assert heard.transcript == "I heard: one (turn 1)"
+    assert heard.handle
+    return heard.handle
+
+
+# ------------------------------------------------------------------ a session goes on
+
+
+@SWITCHED
+@PINNING
+def test_a_locked_session_goes_on_with_a_fresh_token(
+    livetoken: Stack, profile: str, client_handle: bool
+) -> None:
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    first = mint(livetoken, profile)
+    heard = talk(livetoken, first, "one")
+    for turn, text in ((2, "two"), (3, "three")):
+        fresh = mint(livetoken, profile, heard.handle)
+        assert fresh["name"] != first["name"]
+        heard = talk(livetoken, fresh, text)
+        assert heard.transcript == f"I heard: {text} (turn {turn})"
+    assert talk(livetoken, mint(livetoken, profile), "else").transcript == "I heard: else (turn 1)"
+
+
+@SWITCHED
+def test_a_session_goes_on_with_the_same_token_where_the_handle_is_left_to_the_client(
+    livetoken: Stack, client_handle: bool
+) -> None:
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    token = mint(livetoken, "left")
+    heard = talk(livetoken, token, "one")
+    for turn, text in ((2, "two"), (3, "three")):
+        heard = talk(livetoken, token, text, heard.handle)
+        assert heard.transcript == f"I heard: {text} (turn {turn})"
+    assert refused(livetoken, token) == 1011, "it starts no second session"
+
+
+@SWITCHED
+def test_a_clients_own_handle_counts_under_a_full_lock_as_gemini_has_it(
+    livetoken: Stack, client_handle: bool
+) -> None:
+    """Unknown of Gemini: either way the rest of the setup is the policy's."""
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    spent = mint(livetoken)
+    setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
+    handle = talk(livetoken, spent, "one").handle
+    if client_handle:
+        assert talk(livetoken, spent, "two", handle).transcript == "I heard: two (turn 2)"
+        assert livetoken.gemini.sessions[-1].setup == {
+            **setup,
+            "sessionResumption": {"handle": handle},
+        }
+    else:
+        assert refused(livetoken, spent, handle) == 1011, "it would be a second session"
+        unspent = mint(livetoken)
+        assert talk(livetoken, unspent, "two", handle).transcript == "I heard: two (turn 1)"
+        assert livetoken.gemini.sessions[-1].setup == setup
+
+
+@SWITCHED
+def test_a_clients_own_handle_is_never_taken_where_a_mask_locks_resumption(
+    livetoken: Stack, client_handle: bool
+) -> None:
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    handle = begin(livetoken, "tools")
+    token = mint(livetoken, "tools")
+    assert talk(livetoken, token, "two", handle).transcript == "I heard: two (turn 1)"
+    assert refused(livetoken, token, handle) == 1011
+
+
+def test_without_resumption_no_handle_is_given_or_taken(livetoken: Stack) -> None:
+    handle = begin(livetoken)
+    heard = talk(livetoken, mint(livetoken, "none"), "two", handle)
+    assert (heard.transcript, heard.handle) == ("I heard: two (turn 1)", None)
+
+
+def test_a_callable_client_resumes_too(livetoken: Stack) -> None:
+    handle = begin(livetoken)
+    answer = livetoken.ask({"data": {"resume": handle}}).json["result"]
+    assert talk(livetoken, answer, "two").transcript == "I heard: two (turn 2)"
+
+
+@pytest.mark.parametrize("profile", ["default", "left"])
+def test_a_session_goes_on_after_the_time_to_start_and_until_the_token_ends(
+    livetoken: Stack, profile: str
+) -> None:
+    unstarted, token = mint(livetoken, profile), mint(livetoken, profile)
+    handle = talk(livetoken, token, "one").handle
+    if profile == "default":
+        token = mint(livetoken, profile, handle)
+    for turn, minutes in ((2, 2), (3, 29)):
+        with livetoken.clock.ahead(timedelta(minutes=minutes)):
+            assert refused(livetoken, unstarted) == 1011
+            heard = talk(livetoken, token, "later", handle)
+            assert heard.transcript == f"I heard: later (turn {turn})"
+    with livetoken.clock.ahead(timedelta(minutes=30)):
+        assert refused(livetoken, token, handle) == 1011
+
+
+# ------------------------------------------------------------------ and no other session does
+
+
+@SWITCHED
+@PINNING
+def test_the_pinned_handle_wins_over_a_clients_own(
+    livetoken: Stack, profile: str, client_handle: bool
+) -> None:
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    own = begin(livetoken, profile)
+    victim = Conversation(turns=["a secret", "another"])
+    theirs = livetoken.gemini.state.issue_handle(victim)
+    token = mint(livetoken, profile, own)
+    assert talk(livetoken, token, "two", theirs).transcript == "I heard: two (turn 2)"
+    session = livetoken.gemini.sessions[-1]
+    assert (session.setup["sessionResumption"], session.resumed) == ({"handle": own}, True)
+    assert victim.turns == ["a secret", "another"]
+
+
+@SWITCHED
+@PINNING
+def test_a_resuming_token_works_again_for_its_own_session_alone(
+    livetoken: Stack, profile: str, client_handle: bool
+) -> None:
+    """Resuming is no use, so Gemini counts none; the handle is what holds the token to one."""
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    token = mint(livetoken, profile, begin(livetoken, profile))
+    assert talk(livetoken, token, "two").transcript == "I heard: two (turn 2)"
+    newer = talk(livetoken, token, "three").handle
+    assert newer is not None
+    assert talk(livetoken, token, "four", newer).transcript == "I heard: four (turn 4)"
+    with connect(plain(livetoken, token)) as socket:
+        socket.send(json.dumps({"setup": {"model": token["model"]}}))
+        assert message(socket) == {"setupComplete": {}}
+        assert refused(livetoken, token) == 1011, "one connection at a time"
+
+
+@SWITCHED
+@PINNING
+def test_a_token_pinned_to_a_dead_handle_opens_nothing(
+    livetoken: Stack, profile: str, client_handle: bool
+) -> None:
+    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+    live, old = begin(livetoken, profile), begin(livetoken, profile)
+    for dead in ("never given", old):
+        token = mint(livetoken, profile, dead)
+        if dead == old:
+            livetoken.gemini.behaviour.handle_life = 0
+        assert refused(livetoken, token) == 1008
+        assert refused(livetoken, token, live) == 1008
+    token = mint(livetoken, profile)
+    assert talk(livetoken, token, "anew").transcript == "I heard: anew (turn 1)"
+
+
+# ------------------------------------------------------------------ the request to Gemini
+
+
+@pytest.mark.parametrize("handle", ["a-handle_01", *NASTY.values()], ids=["plain", *NASTY])
+@PINNING
+def test_the_request_is_the_policys_and_the_handle_is_one_string_in_it(
+    livetoken: Stack, profile: str, handle: str
+) -> None:
+    mint(livetoken, profile)
+    unpinned = request(livetoken)
+    setup = unpinned["bidiGenerateContentSetup"]
+    assert setup["systemInstruction"]["parts"] == [{"text": "You tutor a learner of level B1."}]
+    assert setup["sessionResumption"] == {}
+    mint(livetoken, profile, handle)
+    setup["sessionResumption"] = {"handle": handle}
+    assert request(livetoken) == unpinned
+
+
+def test_the_policys_other_resumption_fields_stay() -> None:
+    """There is none today that the Developer API takes, so one is made up."""
+    rules = policy.read(POLICY.encode())
+    body = compile_policy(rules)["default"]
+    body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
+    caller = Caller("issuer", "ada", False, {"level": "B1"}, None)
+    constraint = Compiled(rules.profiles["default"], body).constraint(caller, "a handle")
+    sent = json.loads(constraint.request("2030-01-01T00:30:00Z", "2030-01-01T00:01:00Z"))
+    resumption = sent["bidiGenerateContentSetup"]["sessionResumption"]
+    assert resumption == {"made_up": 1, "handle": "a handle"}
+
+
+def test_a_handle_of_one_caller_is_in_nobody_elses_token(livetoken: Stack) -> None:
+    mint(livetoken)
+    unpinned = request(livetoken)
+    mint(livetoken, resume="a handle")
+    mint(livetoken)
+    assert request(livetoken) == unpinned
+
+
+# ------------------------------------------------------------------ what is no handle
+
+
+def refusal(livetoken: Stack, body: dict[str, Any]) -> str:
+    """Ask, assert INVALID_REQUEST and nothing at Gemini, and return what the log says of it."""
+    mints, lines = len(livetoken.gemini.mints), len(livetoken.log())
+    answer = livetoken.ask(json.dumps(body, ensure_ascii=False).encode())
+    assert answer.is_refusal(Reason.INVALID_REQUEST)
+    assert len(livetoken.gemini.mints) == mints
+    return str(livetoken.logged(lines + 1)["detail"])
+
+
+@pytest.mark.parametrize("character", ["a", "\u00e9\U0001f388" + "a" * 30])
+def test_4096_characters_are_a_handle_and_4097_are_none(livetoken: Stack, character: str) -> None:
+    handle = (character * 4096)[:4096]
+    mint(livetoken, resume=handle)
+    setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
+    assert setup["sessionResumption"] == {"handle": handle}
+    assert refusal(livetoken, {"resume": handle + "a"}) == "NOT_A_HANDLE"
+
+
+@pytest.mark.parametrize("profile", ["none", "left"])
+@pytest.mark.parametrize("is_callable", [False, True])
+def test_a_handle_is_refused_where_the_policy_does_not_hold_resumption(
+    livetoken: Stack, profile: str, is_callable: bool
+) -> None:
+    ask = {"profile": profile, "resume": "a handle"}
+    assert refusal(livetoken, {"data": ask} if is_callable else ask) == "NO_RESUMPTION"
+
+
+# ------------------------------------------------------------------ the log
+
+
+def test_no_handle_is_in_the_log(livetoken: Stack) -> None:
+    handle = "secret-handle-of-somebody"
+    lines = len(livetoken.log())
+    mint(livetoken, resume=handle)
+    assert livetoken.ask({"profile": "left", "resume": handle}).status == 400
+    assert livetoken.ask({"resume": handle + "\n"}).status == 400
+    assert livetoken.ask({"resume": handle * 200}).status == 400
+    assert livetoken.ask({"profile": handle, "resume": handle}).status == 404
+    livetoken.gemini.behaviour.faults.extend([400, 500, "html"])
+    for _ in range(3):
+        assert livetoken.ask({"resume": handle}).status >= 500
+    until(lambda: len(livetoken.log()) == lines + 8)
+    assert "secret-handle" not in livetoken.function.output()
