@@ -1,4 +1,4 @@
-"""The function: who asks, what for, is it allowed, mint, answer."""
+"""The function: identify the caller, read the request, apply the policy, mint, answer."""
 
 import os
 import sys
@@ -8,61 +8,62 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livetoken import answers, dialects, headers, worker
+from livetoken import answers, constraint, request, worker
 from livetoken.decisions import Decision
-from livetoken.problems import Problems
+from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason, Refused
 from livetoken.service import Service
 
 try:
     service = Service.load(os.environ)
-except Problems as problems:
-    sys.exit("\n".join(f"livetoken: {line}" for line in problems.lines))
+except Mistakes as found:
+    sys.exit("\n".join(f"livetoken: {mistake}" for mistake in found.mistakes))
 
 worker.serve_on("main:new_loop")
 
 
 def new_loop() -> AbstractEventLoop:
-    """Make a worker's event loop, after the fork: the keys and Gemini are reached ahead."""
+    """Make a worker's event loop, after the fork. Its first task fetches keys and connects."""
     return worker.loop_starting_with(service.warm_up)
 
 
 @functions_framework.aio.http
-async def mint_token(request: Request) -> Response:
-    """Answer one HTTP request, with a token or with a reason; log the decision either way."""
-    cors = service.origins.grant(request.headers)
-    with Decision(request.headers, service.trace_project) as decision:
+async def mint_token(http_request: Request) -> Response:
+    """Answer one HTTP request with a token or with a reason. Either way, log the decision."""
+    cors = service.origins.grant(http_request.headers)
+    with Decision(http_request.headers, service.trace_project) as decision:
         try:
-            if request.method == "OPTIONS":
-                service.origins.admit(request.headers)
+            if http_request.method == "OPTIONS":
+                service.origins.check(http_request.headers)
                 decision.nothing()
                 return answers.preflight(cors)
-            return await exchange(request, decision, cors)
+            return await exchange(http_request, decision, cors)
         except Refused as refusal:
             decision.refused(refusal)
             return answers.refused(refusal, cors)
-        except Exception as error:  # whatever it is, its text stays here and the caller gets 500
+        except Exception as error:  # any other error: the caller gets a 500 without its text
             return answers.refused(decision.failed(error), cors)
 
 
-async def exchange(request: Request, decision: Decision, cors: dict[str, str]) -> Response:
-    """Exchange an ID token for a Gemini Live token: the contract's order, a line a step."""
-    if request.method != "POST":
+async def exchange(http_request: Request, decision: Decision, cors: dict[str, str]) -> Response:
+    """Exchange an ID token for a Gemini Live token, one line for each step of the contract."""
+    if http_request.method != "POST":
         raise Refused(Reason.METHOD_NOT_ALLOWED)
-    service.origins.admit(request.headers)
-    caller = decision.caller = await service.callers.identify(headers.bearer(request.headers))
-    app_check = headers.app_check(request.headers)
-    await service.app_check.verify(app_check)
-    service.caller_rules.admit(caller)
-    ask = await dialects.read(request)
-    compiled = service.profile(ask.profile)
-    decision.profile = ask.profile
-    compiled.profile.admit(caller)
-    constraint = compiled.constraint(caller, ask.resume)
-    await service.app_check.use(app_check)
-    async with service.limits.use(caller, compiled.profile, decision.attempt):
-        grant = await service.gemini.mint(constraint, decision.attempt)
+    headers = http_request.headers
+    service.origins.check(headers)
+    caller = decision.caller = await service.callers.identify(request.bearer(headers))
+    app_check_token = request.app_check_token(headers)
+    await service.app_check.verify(app_check_token)
+    service.policy.callers.check(caller)
+    asked = await request.read(http_request)
+    profile = service.policy.profile(asked.profile)
+    decision.profile = profile.name
+    profile.check(caller)
+    locked_to = constraint.constrain(profile, caller, asked.resume)
+    await service.app_check.use(app_check_token)
+    async with service.limiter.use(caller, profile):
+        grant = await service.gemini.mint(locked_to)
     decision.minted(grant)
-    if await request.is_disconnected():
+    if await http_request.is_disconnected():
         decision.left()
-    return answers.minted(grant, ask, cors)
+    return answers.minted(grant, asked, cors)

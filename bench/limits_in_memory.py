@@ -10,11 +10,9 @@ import time
 
 import uvloop
 
-from livetoken.callers import Caller
-from livetoken.gemini import Attempt
-from livetoken.limits import Limits
-from livetoken.policy import Profile
-from livetoken.rules import Limit
+from livetoken.caller import Caller
+from livetoken.limits import Limiter
+from livetoken.policy import Limit, Profile
 
 CALLERS = (100, 1_000, 10_000)
 USES = 200
@@ -22,12 +20,12 @@ USES = 200
 
 async def main() -> None:
     """Print milliseconds a use for each number of callers."""
-    limits, counted = Limits("async+memory://"), 0
+    limits, counted = Limiter("async+memory://"), 0
     profile = Profile("default", "profiles.default", model="none", limit=(Limit(30, 3600),))
 
     async def use(number: int) -> None:
         caller = Caller("issuer", f"sub-{number}", False, {}, None)
-        async with limits.use(caller, profile, Attempt()):
+        async with limits.use(caller, profile):
             pass
 
     print("callers   ms a use")

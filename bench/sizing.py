@@ -25,8 +25,8 @@ from pyreqwest.client import ClientBuilder
 from emulator.function import Function
 from emulator.issuer import Issuer
 from emulator.server import Server
-from livetoken import lock, policy
-from livetoken.compiler import compile_policy
+from livetoken import lock
+from livetoken.compile.body import compile_policy
 
 AT_ONCE = (1, 20, 80, 250, 500, 1000)
 SECONDS = 4.0  # for each number of callers
@@ -119,7 +119,7 @@ async def main() -> None:
         folder = Path(name)
         file = folder / "policy.toml"
         file.write_bytes(POLICY)
-        locked = lock.write(POLICY, compile_policy(policy.read(POLICY)))
+        locked = lock.write(POLICY, compile_policy(POLICY))
         lock.path_for(file).write_text(locked)
         environment = {
             "GEMINI_API_KEY": "key",

@@ -31,8 +31,8 @@ from emulator.page_app import Page
 from emulator.people import PEOPLE
 from emulator.server import Server
 from emulator.walk import Failed, Walk
-from livetoken import policy
-from livetoken.dialects import DEFAULT_PROFILE
+from livetoken import lock
+from livetoken.policy import DEFAULT_PROFILE
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -108,7 +108,7 @@ def _running(folder: Path, log: Path) -> Iterator[tuple[Walk, str]]:
         with Function(environment, log=output, port=_port("PORT")) as function:
             function.wait_until_up()
             page.function_url = function.url
-            profiles = policy.read(policy.source(Path(policy_file))).profiles
+            profiles = lock.load(Path(policy_file), lambda _: None).profiles
             profile = DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles))
             print(f"page      {page_at.url}")
             print(f"function  {function.url}")

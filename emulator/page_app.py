@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emulator.app_check import AppCheck
 from emulator.issuer import Issuer
 from emulator.people import PEOPLE
-from livetoken import facts, policy
-from livetoken.facts import Lock
+from livetoken import lock
+from livetoken.cli import check
+from livetoken.compile import policy_file
+from livetoken.compile.body import compile_policy
 
 FILES = Path(__file__).with_name("page")
 CLIENT = Path(__file__).parents[1] / "clients" / "web"
@@ -77,14 +79,15 @@ class Page:
         return url, url.replace("127.0.0.1", "localhost")
 
     async def _setup(self, _: Request) -> Response:
-        rules = policy.read(policy.source(self.policy_file))
-        found = facts.gather(self.policy_file, rules, Lock("not looked at", current=False))
+        source = lock.read_source(self.policy_file)
+        configs = policy_file.configs(policy_file.parse(source))
+        facts = check.describe(compile_policy(source), configs)
         return JSONResponse(
             {
                 "functionUrl": self.function_url,
                 "people": [{"name": each.name, "about": each.about} for each in PEOPLE.values()],
-                "profiles": {name: asdict(each) for name, each in found.profiles.items()},
-                "defaultProfile": found.default_profile,
+                "profiles": facts["profiles"],
+                "defaultProfile": facts["default_profile"],
             }
         )
 

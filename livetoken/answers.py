@@ -1,21 +1,21 @@
-"""Answers: one function a kind, each with the headers that every answer has."""
+"""Answers: a token, a refusal or a preflight, with the headers that every answer has."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from livetoken.dialects import Ask
 from livetoken.gemini import Grant
 from livetoken.origins import PREFLIGHT
 from livetoken.refusals import Reason, Refused
+from livetoken.request import TokenRequest
 
 _ALWAYS = {"Cache-Control": "no-store", "Vary": "Origin"}
 _OF_CODE = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "POST, OPTIONS"}}
 
 
-def minted(grant: Grant, ask: Ask, cors: Mapping[str, str]) -> Response:
-    """The token, in the dialect of its request; the first three fields are the SDK's AuthToken."""
+def minted(grant: Grant, asked: TokenRequest, cors: Mapping[str, str]) -> Response:
+    """Answer with a token. The first three fields are those of the SDK's AuthToken."""
     answer = {
         "name": grant.name,
         "expireTime": grant.expire_time,
@@ -25,11 +25,11 @@ def minted(grant: Grant, ask: Ask, cors: Mapping[str, str]) -> Response:
         "apiVersion": grant.api_version,
         "webSocketUrl": grant.web_socket_url,
     }
-    return JSONResponse(ask.wrap(answer), headers={**_ALWAYS, **cors})
+    return JSONResponse(asked.wrap(answer), headers={**_ALWAYS, **cors})
 
 
 def refused(refusal: Refused, cors: Mapping[str, str]) -> Response:
-    """A refusal: its fixed sentence, and nothing of what led to it."""
+    """Answer with a refusal: its fixed sentence, and nothing of the request."""
     reason: Reason = refusal.reason
     meaning = reason.value
     headers = {**_ALWAYS, **_OF_CODE.get(meaning.code, {}), **cors}
@@ -47,5 +47,5 @@ def refused(refusal: Refused, cors: Mapping[str, str]) -> Response:
 
 
 def preflight(cors: Mapping[str, str]) -> Response:
-    """The answer to OPTIONS (Fetch standard, CORS-preflight)."""
+    """Answer a preflight (Fetch standard, CORS-preflight)."""
     return Response(status_code=204, headers={**_ALWAYS, **PREFLIGHT, **cors})

@@ -1,4 +1,4 @@
-"""What asks: Firebase App Check tokens, which attest that a request comes from the genuine app.
+"""Firebase App Check tokens, which attest that a request comes from the genuine app.
 
 Source: https://firebase.google.com/docs/app-check/custom-resource-backend.
 """
@@ -11,32 +11,32 @@ from contextlib import suppress
 from typing import Protocol
 
 from livetoken import fetch
-from livetoken.jws import CLOCK_SKEW, Jws
 from livetoken.keys import KeySet
 from livetoken.refusals import Detail, Reason, Refused
+from livetoken.tokens import CLOCK_SKEW, Token
 
-CHECK_TIMEOUT = 5.0  # seconds for the used-once check, with the access token that it takes
-RETRY_AFTER = 2  # seconds, where it cannot be had
+CHECK_TIMEOUT = 5.0  # seconds for the used-once check, including its access token
+RETRY_AFTER = 2  # seconds, if the check fails
 
 _MAX_APP_ID = 255
 
 
 class Credentials(Protocol):
-    """The runtime account's own credentials."""
+    """The credentials of the service account that the function runs as."""
 
     async def headers(self) -> Mapping[str, str]:
-        """Return the headers of a request in its name.
+        """Return the headers that authorise a request.
 
         Raises:
-            OSError: no access token can be had.
+            OSError: there is no access token.
         """
 
     def forget(self) -> None:
-        """Take no more of the access token, which was refused."""
+        """Drop the access token, because it was refused."""
 
 
 class NoAppCheck:
-    """App Check is off: its tokens are neither asked for nor looked at."""
+    """App Check is off: its tokens are not looked at."""
 
     async def verify(self, token: str | None) -> None: ...
 
@@ -46,14 +46,14 @@ class NoAppCheck:
 
 
 class AppCheck:
-    """Verifies App Check tokens, and has each used once.
+    """Verifies App Check tokens and, if asked to, lets each be used once.
 
     Args:
-        keys: those of App Check.
+        keys: App Check's signing keys.
         project: the Firebase project's id.
         number: its number.
         base_url: App Check's, without a final slash.
-        credentials: for the used-once check; None where tokens may be used again.
+        credentials: for the used-once check; None if tokens may be used again.
         now: seconds since the epoch.
     """
 
@@ -84,25 +84,25 @@ class AppCheck:
         """
         if not token:
             raise Refused(Reason.APP_CHECK_FAILED, Detail.NO_TOKEN)
-        jws = Jws.read(token, Reason.APP_CHECK_FAILED)
-        if jws.claims.get("iss") != self._issuer:
-            jws.refuse(Detail.ISSUER)
-        jws.verify(await self._keys.key(jws.kid))
-        aud, now = jws.claims.get("aud"), self._now()
+        read = Token.read(token, Reason.APP_CHECK_FAILED)
+        if read.claims.get("iss") != self._issuer:
+            read.refuse(Detail.ISSUER)
+        read.verify(await self._keys.key(read.kid))
+        aud, now = read.claims.get("aud"), self._now()
         if not isinstance(aud, list) or not any(each in aud for each in self._audiences):
-            jws.refuse(Detail.AUDIENCE)
-        jws.check_started(now)
-        jws.subject(_MAX_APP_ID)
-        # Google's check has no patience with clocks, and says of an expired token no more than 403.
+            read.refuse(Detail.AUDIENCE)
+        read.check_started(now)
+        read.subject(_MAX_APP_ID)
+        # Google's check allows no clock skew and answers an expired token with a bare 403.
         skew = CLOCK_SKEW if self._credentials else 0
-        if jws.has_expired(now + skew):
-            jws.refuse(Detail.EXPIRY)
+        if read.has_expired(now + skew):
+            read.refuse(Detail.EXPIRY)
 
     async def use(self, token: str | None) -> None:
-        """Use up a verified token, where each may be used once.
+        """Use up a verified token, if each may be used once.
 
         Raises:
-            Refused: APP_CHECK_FAILED for one that has been used, or APP_CHECK_UNAVAILABLE.
+            Refused: APP_CHECK_FAILED if it was used before, or APP_CHECK_UNAVAILABLE.
         """
         if self._credentials is None:
             return
@@ -132,7 +132,7 @@ class AppCheck:
             raise Refused(Reason.APP_CHECK_FAILED, Detail.ALREADY_USED)
 
     async def warm(self) -> None:
-        """Fetch the keys, and an access token where one is needed."""
+        """Fetch the keys, and an access token if one is needed."""
         with suppress(OSError):
             await asyncio.gather(
                 self._keys.warm(), *([self._credentials.headers()] if self._credentials else [])

@@ -1,65 +1,98 @@
-"""What a token is locked to: a profile's compiled body, made whole for one caller.
+"""What a token is locked to: the body of a profile, completed for one caller.
 
-The body has two kinds of holes: the claims that its system instruction names, and the handle of the
-session that it shall go on with. Each is filled with one JSON string; nothing else changes.
+Two things are filled in: the claims that the system instruction names, and the handle of the
+session to resume. Each is one JSON string; nothing else changes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from livetoken import instruction
-from livetoken.callers import Caller
+from livetoken.caller import Caller
 from livetoken.policy import Profile
 from livetoken.refusals import Detail, Reason, Refused
 
 SETUP = "bidiGenerateContentSetup"
 
+FIELDS: Mapping[str, str] = {
+    "system_instruction": "systemInstruction",
+    "tools": "tools",
+    "session_resumption": "sessionResumption",
+    "input_audio_transcription": "inputAudioTranscription",
+    "output_audio_transcription": "outputAudioTranscription",
+    "realtime_input_config": "realtimeInputConfig",
+    "context_window_compression": "contextWindowCompression",
+    "proactivity": "proactivity",
+    "history_config": "historyConfig",
+    "avatar_config": "avatarConfig",
+    "safety_settings": "safetySettings",
+    "labels": "labels",
+}
+"""The fields of the config that have a field of their own in the setup: the client may set these.
+
+All others are in `generationConfig`, whose `responseModalities` is always locked: without it Gemini
+fills in a modality that today's models refuse. Source: the Developer API converter of google-genai
+3.4.0; a test compares this list with it.
+"""
+
+_ALWAYS_LOCKED = ("model", "generationConfig")
+
+
+def mask(may_set: Collection[str]) -> str | None:
+    """Return the `fieldMask` that leaves these fields of the config to the client and no others.
+
+    If the client may set nothing, there is no mask: the token's setup replaces the client's whole.
+    With a mask, each field that it names overwrites the client's, even if the policy does not set
+    it. Gemini often refuses masks of names below the top level.
+    """
+    if not may_set:
+        return None
+    locked = (field for name, field in FIELDS.items() if name not in may_set)
+    return ",".join((*_ALWAYS_LOCKED, *locked))
+
 
 @dataclass(frozen=True)
 class Constraint:
-    """One token's constraint: the request to Gemini, but for its times."""
+    """What one token is locked to: the request to Gemini without its times."""
 
     profile: Profile
     model: str
     _tail: bytes
 
     def request(self, expire_time: str, new_session_expire_time: str) -> bytes:
-        """Return the whole body for two times, RFC 3339."""
+        """Return the whole body. Both times are RFC 3339."""
         times = {"expireTime": expire_time, "newSessionExpireTime": new_session_expire_time}
         return _json(times)[:-1] + b"," + self._tail
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A profile and its body, as `policy.lock.json` holds it."""
+def constrain(profile: Profile, caller: Caller, resume: str | None) -> Constraint:
+    """Complete the body of a profile for a caller.
 
-    profile: Profile
-    body: Mapping[str, Any]
+    Args:
+        resume: the handle of the session to resume, or None.
 
-    def constraint(self, caller: Caller, resume: str | None) -> Constraint:
-        """Fill the holes for a caller.
+    Raises:
+        Refused: INVALID_REQUEST if there is a handle and the policy does not set
+            `session_resumption`; NOT_ALLOWED if a claim cannot be put into the instruction.
+    """
+    setup = dict(profile.body[SETUP])
+    if resume is not None:
+        if "sessionResumption" not in setup:
+            raise Refused(Reason.INVALID_REQUEST, Detail.NO_RESUMPTION)
+        setup["sessionResumption"] = {**setup["sessionResumption"], "handle": resume}
+    texts = {each.claim: each.of(caller) for each in profile.claims}
+    if "systemInstruction" in setup:
+        parts = [_filled(part, texts) for part in setup["systemInstruction"]["parts"]]
+        setup["systemInstruction"] = {**setup["systemInstruction"], "parts": parts}
+    body = {**profile.body, SETUP: setup}
+    return Constraint(profile, setup["model"], _json(body)[1:])
 
-        Args:
-            resume: the handle that is pinned, if there is one.
 
-        Raises:
-            Refused: INVALID_REQUEST for a handle that this profile does not take, NOT_ALLOWED for
-                a claim that may not stand in the instruction.
-        """
-        setup = dict(self.body[SETUP])
-        if resume is not None:
-            if "session_resumption" not in self.profile.config:
-                raise Refused(Reason.INVALID_REQUEST, Detail.NO_RESUMPTION)
-            setup["sessionResumption"] = {**setup["sessionResumption"], "handle": resume}
-        texts = {name: text.of(caller) for name, text in self.profile.claims.items()}
-        if isinstance(self.profile.config.get("system_instruction"), str):
-            (part,) = setup["systemInstruction"]["parts"]
-            filled = {**part, "text": instruction.fill(part["text"], texts)}
-            setup["systemInstruction"] = {**setup["systemInstruction"], "parts": [filled]}
-        body = {**self.body, SETUP: setup}
-        return Constraint(self.profile, setup["model"], _json(body)[1:])
+def _filled(part: Mapping[str, Any], texts: Mapping[str, str]) -> Mapping[str, Any]:
+    """Fill a part of the instruction. Only an instruction of one text has placeholders."""
+    return {**part, "text": instruction.fill(part["text"], texts)} if "text" in part else part
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

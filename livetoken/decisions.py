@@ -1,8 +1,8 @@
-"""One log line a decision: opened before anything else, written on every way out.
+"""One log line for each decision: opened before anything else, written on every way out.
 
 Cloud Logging reads JSON lines on standard output
-(https://cloud.google.com/logging/docs/structured-logging). Never in one: a token, a key, an email,
-a body, an exception's text.
+(https://cloud.google.com/logging/docs/structured-logging). A line never holds a token, a key, an
+email, a body or the text of an exception.
 """
 
 import asyncio
@@ -19,19 +19,18 @@ from typing import Any, Self
 
 from starlette.datastructures import Headers
 
-from livetoken.callers import Caller
-from livetoken.gemini import Attempt, Grant
+from livetoken.caller import Caller
+from livetoken.gemini import Grant
 from livetoken.refusals import Detail, Reason, Refused
 
-# https://cloud.google.com/trace/docs/trace-context#legacy-http-header; the caller may forge it.
+# https://cloud.google.com/trace/docs/trace-context#legacy-http-header; callers can forge it.
 _TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9])?")
 
 
 class Decision:
-    """What is known of one request, filled in as it goes.
+    """What is known about one request, filled in on its way.
 
-    `caller` and `profile` are set once they are verified and found; `attempt` is what reached
-    Gemini.
+    `caller` is set once verified, `profile` once found.
     """
 
     def __init__(self, headers: Headers, trace_project: str | None) -> None:
@@ -44,7 +43,6 @@ class Decision:
         self._silent = False
         self.caller: Caller | None = None
         self.profile: str | None = None
-        self.attempt = Attempt()
 
     def minted(self, grant: Grant) -> None:
         self._grant = grant
@@ -53,7 +51,7 @@ class Decision:
         self._refusal = refusal
 
     def failed(self, error: BaseException) -> Refused:
-        """Record the unforeseen and return what the caller is told of it: nothing."""
+        """Record an unexpected error, and return a refusal that does not tell what it was."""
         self._error = error
         self._refusal = Refused(Reason.INTERNAL)
         return self._refusal
@@ -63,7 +61,7 @@ class Decision:
         self._left = True
 
     def nothing(self) -> None:
-        """Record that there was nothing to decide, as with a preflight: no line is written."""
+        """Write no line, because there was nothing to decide, as with a preflight."""
         self._silent = True
 
     def __enter__(self) -> Self:
@@ -84,6 +82,7 @@ class Decision:
 
     def _line(self) -> dict[str, Any]:
         refusal = self._refusal
+        outcome = self._grant or refusal  # either knows what became of the request to Gemini
         detail = Detail.CALLER_LEFT if self._left else refusal and refusal.detail
         return {
             "severity": refusal.reason.value.severity if refusal else "INFO",
@@ -93,11 +92,11 @@ class Decision:
             "rule": refusal.rule if refusal else None,
             "profile": self.profile,
             "issuer": self.caller.issuer if self.caller else None,
-            "sub": _person(self.caller.sub) if self.caller else None,
+            "sub": _subject(self.caller.sub) if self.caller else None,
             "token_sha256": _sha256(self._grant.name) if self._grant else None,
             "latency_ms": _milliseconds(time.perf_counter() - self._opened),
-            "gemini_ms": _milliseconds(self.attempt.seconds),
-            "gemini_status": self.attempt.status,
+            "gemini_ms": _milliseconds(outcome.seconds) if outcome else None,
+            "gemini_status": outcome.status if outcome else None,
             "error_type": type(self._error).__name__ if self._error else None,
             "error_at": _place(self._error) if self._error else None,
             "logging.googleapis.com/trace": self._trace,
@@ -105,9 +104,9 @@ class Decision:
 
 
 def write(line: dict[str, Any]) -> None:
-    """Write one line to standard output, what is None left out.
+    """Write one line to standard output, without the values that are None.
 
-    An output that is full or closed costs the line, and no caller the answer.
+    If the output is full or closed, the line is lost, but no answer.
     """
     known = {name: value for name, value in line.items() if value is not None}
     with suppress(OSError):
@@ -120,8 +119,8 @@ def _trace(headers: Headers, project: str | None) -> str | None:
     return f"projects/{project}/traces/{match[1].lower()}" if match and project else None
 
 
-def _person(sub: str) -> str:
-    """A subject as the log may hold it: Firebase lets a project choose an email for a user id."""
+def _subject(sub: str) -> str:
+    """Return a subject for the log. A Firebase project can use emails as user ids: hash those."""
     return f"sha256:{_sha256(sub)}" if "@" in sub else sub
 
 
@@ -134,7 +133,7 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 
 def _place(error: BaseException) -> str | None:
-    """File and line of ours where an error came up; never its text."""
+    """Return the file and line of ours where an error was raised, never its text."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/lib/python" not in frame.filename] or frames
     if not ours:

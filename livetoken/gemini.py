@@ -1,7 +1,7 @@
-"""Minting: one constrained, single-use token from Gemini, or a refusal that says whose fault.
+"""Minting: one constrained, single-use token from Gemini, or a refusal that says why not.
 
-Source of the request: `POST {base}/{version}/auth_tokens`, the key in `x-goog-api-key`, as
-google-genai sends it. Gemini answers with the token's name alone.
+The request is the one that google-genai sends: `POST {base}/{version}/auth_tokens` with the key in
+`x-goog-api-key`. Gemini answers with the token's name alone.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -23,16 +23,20 @@ from livetoken.refusals import Detail, Reason, Refused
 DEADLINE = 6.0  # seconds for everything, the second try included
 RETRY_PAUSE = 0.1  # seconds before the second try
 RETRIED = frozenset({502, 503, 504})
-RETRY_AFTER_QUOTA = 10  # seconds, where Gemini names no time
-RETRY_AFTER_UNAVAILABLE = 2
-RETRY_AFTER_MOST = 3600
+RETRY_AFTER_QUOTA = 10  # seconds, if Gemini does not say how long to wait
+RETRY_AFTER_UNAVAILABLE = 2  # seconds, likewise
+RETRY_AFTER_MOST = 3600  # seconds
 
 _NAME = re.compile(r"auth_tokens/[A-Za-z0-9._~-]{1,512}")
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A minted token. The times are RFC 3339 in UTC, whole seconds, those asked for."""
+    """A minted token.
+
+    The times are the ones that were asked for: RFC 3339 in UTC, in whole seconds. `status` is the
+    HTTP status of Gemini's answer, `seconds` how long minting took.
+    """
 
     name: str
     expire_time: str
@@ -40,22 +44,12 @@ class Grant:
     constraint: Constraint
     api_version: str
     web_socket_url: str
-
-
-@dataclass
-class Attempt:
-    """What became of the upstream request: HTTP status, and seconds taken.
-
-    `in_doubt`: whether Gemini may have made a token although none was had of it.
-    """
-
-    status: int | None = None
-    seconds: float | None = None
-    in_doubt: bool = False
+    status: int
+    seconds: float
 
 
 class Gemini:
-    """Where tokens are minted.
+    """Mints tokens.
 
     Args:
         http: the HTTP client.
@@ -87,88 +81,99 @@ class Gemini:
             ".GenerativeService.BidiGenerateContentConstrained"
         )
 
-    async def mint(self, constraint: Constraint, attempt: Attempt) -> Grant:
+    async def mint(self, constraint: Constraint) -> Grant:
         """Mint one token.
 
         Raises:
-            Refused: GEMINI_QUOTA, GEMINI_REFUSED, GEMINI_UNAVAILABLE or GEMINI_TIMEOUT.
+            Refused: GEMINI_QUOTA, GEMINI_REFUSED, GEMINI_UNAVAILABLE or GEMINI_TIMEOUT, with
+                `status`, `seconds` and `in_doubt`.
         """
-        now = self._now()
-        ends = _rfc3339(now + constraint.profile.expires_in)
-        starts = _rfc3339(now + constraint.profile.start_within)
+        now, profile = self._now(), constraint.profile
+        ends = _rfc3339(now + timedelta(seconds=profile.expires_in))
+        starts = _rfc3339(now + timedelta(seconds=profile.start_within))
         started = time.perf_counter()
         try:
-            name = await self._post(constraint.request(ends, starts), attempt)
-        finally:
-            attempt.seconds = time.perf_counter() - started
-        return Grant(name, ends, starts, constraint, self._api_version, self._web_socket_url)
+            name, status = await self._post(constraint.request(ends, starts))
+        except Refused as refusal:
+            refusal.seconds = time.perf_counter() - started
+            raise
+        seconds = time.perf_counter() - started
+        at = (self._api_version, self._web_socket_url)
+        return Grant(name, ends, starts, constraint, *at, status, seconds)
 
     async def warm(self) -> None:
-        """Open a connection ahead of the first mint; a failure is left for that mint to meet."""
+        """Open a connection before the first mint, which meets the failure if this fails."""
         with suppress(fetch.Unreachable, fetch.TooLong, TimeoutError):
             await self._http.get(self._base_url, seconds=DEADLINE)
 
-    async def _post(self, body: bytes, attempt: Attempt) -> str:
+    async def _post(self, body: bytes) -> tuple[str, int]:
+        """Return the token's name and the status, after a second try if that can help."""
         deadline = time.monotonic() + DEADLINE
         try:
-            answer = await self._try(body, attempt, deadline)
-            if answer is None or answer.status in RETRIED:
-                await asyncio.sleep(RETRY_PAUSE)
-                answer = await self._try(body, attempt, deadline)
-        except TimeoutError:
-            raise Refused(Reason.GEMINI_TIMEOUT, Detail.NO_ANSWER) from None
-        except fetch.TooLong:
-            raise _unavailable(Detail.ANSWER_TOO_LONG) from None
-        if answer is None:
-            raise _unavailable(Detail.CONNECTION)
-        return _token_name(answer)
+            return await self._try(body, deadline)
+        except Refused as refusal:
+            if refusal.detail is not Detail.CONNECTION and refusal.status not in RETRIED:
+                raise
+            in_doubt = refusal.in_doubt
+        await asyncio.sleep(RETRY_PAUSE)
+        try:
+            return await self._try(body, deadline)
+        except Refused as refusal:
+            refusal.in_doubt |= in_doubt
+            raise
 
-    async def _try(self, body: bytes, attempt: Attempt, deadline: float) -> fetch.Answer | None:
-        """Send the request once; None where there was nobody to answer it."""
-        attempt.status = None
+    async def _try(self, body: bytes, deadline: float) -> tuple[str, int]:
+        """Send the request once."""
         credentials = {"x-goog-api-key": self._api_key}
         left = deadline - time.monotonic()
         try:
             answer = await self._http.post(self._url, body, credentials=credentials, seconds=left)
         except fetch.NotConnected:
-            return None
+            raise _unavailable(Detail.CONNECTION) from None
         except fetch.Unreachable:
-            attempt.in_doubt = True
-            return None
-        except (fetch.TooLong, TimeoutError):
-            attempt.in_doubt = True
-            raise
-        attempt.status = answer.status
-        attempt.in_doubt |= answer.status == 200
-        return answer
+            raise _unavailable(Detail.CONNECTION, in_doubt=True) from None
+        except fetch.TooLong:
+            raise _unavailable(Detail.ANSWER_TOO_LONG, in_doubt=True) from None
+        except TimeoutError:
+            raise Refused(Reason.GEMINI_TIMEOUT, Detail.NO_ANSWER, in_doubt=True) from None
+        return _token_name(answer), answer.status
 
 
-def _token_name(answer: fetch.Answer) -> str:
+def _token_name(answer: fetch.Fetched) -> str:
     """Return the token's name, or refuse with what the answer means."""
-    if answer.status == 429:
+    status = answer.status
+    if status == 429:
         wait = _retry_after(answer.headers, RETRY_AFTER_QUOTA)
-        raise Refused(Reason.GEMINI_QUOTA, retry_after=wait)
-    if 400 <= answer.status < 500:
-        raise Refused(Reason.GEMINI_REFUSED, Detail.STATUS)
-    if answer.status >= 500:
+        raise Refused(Reason.GEMINI_QUOTA, retry_after=wait, status=status)
+    if 400 <= status < 500:
+        raise Refused(Reason.GEMINI_REFUSED, Detail.STATUS, status=status)
+    if status >= 500:
         wait = _retry_after(answer.headers, RETRY_AFTER_UNAVAILABLE)
-        raise _unavailable(Detail.STATUS, wait)
+        raise _unavailable(Detail.STATUS, status=status, wait=wait)
     try:
-        token = json.loads(answer.body.decode()) if answer.status == 200 else None
+        token = json.loads(answer.body.decode()) if status == 200 else None
     except (ValueError, RecursionError):
         token = None
     name = token.get("name") if isinstance(token, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _unavailable(Detail.NOT_A_TOKEN)
+        raise _unavailable(Detail.NOT_A_TOKEN, status=status, in_doubt=status == 200)
     return name
 
 
-def _unavailable(detail: Detail, wait: int = RETRY_AFTER_UNAVAILABLE) -> Refused:
-    return Refused(Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait)
+def _unavailable(
+    detail: Detail,
+    *,
+    status: int | None = None,
+    in_doubt: bool = False,
+    wait: int = RETRY_AFTER_UNAVAILABLE,
+) -> Refused:
+    return Refused(
+        Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait, status=status, in_doubt=in_doubt
+    )
 
 
 def _retry_after(headers: Mapping[str, str], default: int) -> int:
-    """Whole seconds of a Retry-After, a number or a date (RFC 9110, section 10.2.3)."""
+    """Return the whole seconds of a Retry-After, number or date (RFC 9110, section 10.2.3)."""
     value = headers["retry-after"]
     if value.isascii() and value.isdigit():
         seconds = int(value[:9])

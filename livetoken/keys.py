@@ -1,13 +1,13 @@
-"""An issuer's signing keys: fetched once, kept as long as the issuer says, never thrown at it.
+"""An issuer's signing keys: fetched once and kept as long as the issuer says.
 
 | situation | what happens |
 |---|---|
-| no keys yet | one fetch for all who wait; after a failure none for 2 s |
+| no keys yet | one fetch for all requests that wait; after a failure, none for 2 s |
 | fresh (`max-age`) | no fetch |
-| past that, for an hour | one caller fetches, the others go on with the old keys |
-| a key id not among them | a fetch, unless one was made in the last 30 s |
+| past `max-age`, for an hour | one request fetches, the others use the old keys |
+| an unknown key id | a fetch, unless the last was less than 30 s ago |
 
-There is no background task: Cloud Run stops the CPU between requests.
+No background task fetches keys, because Cloud Run stops the CPU between requests.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ FETCH_TIMEOUT = 5.0  # seconds
 RETRY_COLD = 2.0  # seconds between fetches while there are no keys
 RETRY_WARM = 30.0  # seconds between fetches otherwise
 STALE_FOR = 3600.0  # seconds that keys serve past their max-age
-MAX_AGE_DEFAULT = 300.0  # seconds, for an answer that says nothing
-MAX_AGE_MOST = 6 * 3600.0  # seconds, whatever the answer says; App Check's page names six hours
+MAX_AGE_DEFAULT = 300.0  # seconds, for an answer without max-age
+MAX_AGE_MOST = 6 * 3600.0  # seconds at most; App Check's documentation names six hours
 MIN_KEY_BITS = 2048  # RFC 7518, section 3.3
 
 Keys: TypeAlias = Iterator[tuple[str, RSAPublicKey]]
-"""Key ids with their keys, as an endpoint lists them."""
+"""The key ids and keys that an endpoint lists."""
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?(\d{1,9})", re.IGNORECASE)
 
@@ -48,9 +48,9 @@ class KeySet:
         http: the HTTP client.
         url: the endpoint.
         parse: reads the endpoint's JSON object; `certificates` or `jwks`.
-        unavailable: the reason where no keys can be had.
-        unknown: the reason where a key is none of them.
-        now: seconds on a clock that never goes back.
+        unavailable: the reason if keys cannot be fetched.
+        unknown: the reason if there is no key of an id.
+        now: seconds on a monotonic clock.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class KeySet:
         """Return the key of that id.
 
         Raises:
-            Refused: `unavailable`, where no keys can be had; `unknown`, where they can and this is
-                none of them.
+            Refused: `unavailable` if keys cannot be fetched; `unknown` if there is no key of that
+                id among them.
         """
         now = self._now()
         usable = now < self._fresh_until + STALE_FOR
@@ -98,11 +98,11 @@ class KeySet:
         raise Refused(self._unavailable, self._failure, retry_after=max(1, math.ceil(wait)))
 
     async def warm(self) -> None:
-        """Fetch the keys ahead of the first caller; a failure is left for that caller to meet."""
+        """Fetch the keys before the first request, which meets the failure if this fails."""
         await self._refreshed(RETRY_COLD)
 
     async def _refreshed(self, spacing: float) -> None:
-        """Wait for one fetch, this caller's or one under way, unless the last is too recent."""
+        """Wait for one fetch, new or under way, unless the last was less than `spacing` s ago."""
         if self._refresh is None:
             if self._now() < self._fetched_at + spacing:
                 return
@@ -125,11 +125,11 @@ class KeySet:
             self._fetched_at = self._now()
             self._refresh = None
 
-    def _verifiers(self, answer: fetch.Answer) -> dict[str, RSAVerifier]:
-        """Read an answer; keys too short for RS256 are passed over.
+    def _verifiers(self, answer: fetch.Fetched) -> dict[str, RSAVerifier]:
+        """Read an answer. Keys too short for RS256 are skipped.
 
         Raises:
-            ValueError, RecursionError: it holds no key that can be used.
+            ValueError, RecursionError: it holds no usable key.
         """
         document = json.loads(answer.body.decode()) if answer.status == 200 else None
         if not isinstance(document, dict):
@@ -148,7 +148,7 @@ def certificates(document: Mapping[str, Any]) -> Keys:
     """Read `{kid: PEM certificate}`, as Firebase and Google serve their keys.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the document has another shape.
     """
     for kid, pem in document.items():
         if not isinstance(pem, str):
@@ -162,10 +162,10 @@ def certificates(document: Mapping[str, Any]) -> Keys:
 
 
 def jwks(document: Mapping[str, Any]) -> Keys:
-    """Read a JWK Set, passing over what is not for RS256 signatures (RFC 7517, section 5).
+    """Read a JWK Set. Keys for anything but RS256 signatures are skipped (RFC 7517, section 5).
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: the document has another shape.
     """
     if not isinstance(document.get("keys"), list):
         raise ValueError
@@ -179,7 +179,7 @@ def jwks(document: Mapping[str, Any]) -> Keys:
 
 
 def _is_for_rs256(jwk: Mapping[str, Any]) -> bool:
-    """Whether a JWK names an RSA key whose owner means it for this (RFC 7517, 4.1 to 4.5)."""
+    """Whether a JWK is an RSA key for RS256 signatures (RFC 7517, sections 4.1 to 4.5)."""
     operations = jwk.get("key_ops", ["verify"])
     return (
         jwk.get("kty") == "RSA"
@@ -197,7 +197,7 @@ def _integer(text: str) -> int:
 
 
 def _max_age(headers: Mapping[str, str]) -> float:
-    """Seconds that an answer is fresh (RFC 9111, section 4.2), less the age that it came with."""
+    """Seconds for which an answer is fresh (RFC 9111, section 4.2), minus its age on arrival."""
     match = _MAX_AGE.search(headers["cache-control"])
     seconds = float(match[1]) if match else MAX_AGE_DEFAULT
     age = headers["age"]

@@ -1,12 +1,11 @@
-"""How often: what each caller may have of each profile, counted by the `limits` library.
+"""Rate limits: how many tokens of a profile each caller gets, counted by the `limits` library.
 
-A limit counts in windows that the caller's first use opens. A use belongs to one window, so that
-whatever arrives late (a use given back, a command that a hanging Redis runs after all) changes a
-window that is over and never the next. The library's own fixed window cannot give that: its
-counters keep one name for good, and on Redis get their expiry by a second command, without which
-they would never end.
+A caller's first use opens a window, and each use belongs to one window. What arrives late (a use
+that is given back, a command that a hanging Redis runs after all) changes its own window and never
+the next. The library's fixed window cannot do that: its counters keep one name for good, and on
+Redis they get their expiry by a second command, without which they would never end.
 
-The library is imported only where a policy has a limit.
+The library is imported only if a policy has a limit.
 """
 
 import asyncio
@@ -18,11 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from livetoken.callers import Caller
-from livetoken.gemini import Attempt
-from livetoken.policy import Profile
+from livetoken.caller import Caller
+from livetoken.policy import Limit, Profile
 from livetoken.refusals import Detail, Reason, Refused
-from livetoken.rules import Limit
 
 if TYPE_CHECKING:
     from limits.aio.storage import MemoryStorage, RedisStorage
@@ -30,46 +27,46 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 SCHEMES = ("async+memory", "async+redis")
-"""The library's schemes that are taken. Over TLS, coredis and uvloop were seen to lose commands."""
+"""The accepted schemes of the library. Over TLS, coredis and uvloop were seen to lose commands."""
 
 MAX_CONNECTIONS = 16
-"""To Redis; commands follow one another on each without waiting for answers."""
+"""Connections to Redis. Each sends its commands without waiting for answers."""
 
-OUTLIVES = 60
-"""Seconds for which a counter in Redis outlives its window, for whoever comes at the turn."""
+KEPT_AFTER = 60
+"""Seconds for which Redis keeps a counter past its window, for requests at the boundary."""
 
 CALL_TIMEOUT = 1.0  # seconds for each call of the storage
-RETRY_AFTER = 2  # seconds, where the storage is down
+RETRY_AFTER = 2  # seconds, if the storage is down
 
 
-def is_taken(uri: str) -> bool:
-    """Whether a storage URI is of `SCHEMES`, without options that would undo those set here."""
+def is_accepted(uri: str) -> bool:
+    """Whether a storage URI has an accepted scheme, and no options that would undo ours."""
     return uri.partition("://")[0] in SCHEMES and "?" not in uri
 
 
 def is_storage(uri: str) -> bool:
-    """Whether the library opens a storage by that URI; it connects to nothing yet."""
+    """Whether the library accepts a storage URI. This connects to nothing."""
     try:
         _open(uri)
         return uri.startswith("async+memory:") or bool(urlsplit(uri).hostname)
-    except Exception:  # whatever the library and the client under it make of a bad one
+    except Exception:  # of the library or of its client: it does not accept the URI
         return False
 
 
 @dataclass(frozen=True)
 class _Use:
-    """One use, the `count`th in its window; the end is in seconds since the epoch."""
+    """One use, the `count`th in its window, which ends at `window_end` seconds since the epoch."""
 
     key: str
     count: int
     window_end: float
 
 
-class Limits:
+class Limiter:
     """Counts uses.
 
     Args:
-        uri: one that `is_taken` and `is_storage`; it is opened at the first use.
+        uri: a storage URI that `is_accepted` and `is_storage`. The first use opens it.
         now: seconds since the epoch.
     """
 
@@ -79,17 +76,17 @@ class Limits:
         self._storage: _Storage | None = None
 
     @asynccontextmanager
-    async def use(self, caller: Caller, profile: Profile, attempt: Attempt) -> AsyncIterator[None]:
+    async def use(self, caller: Caller, profile: Profile) -> AsyncIterator[None]:
         """Count one use of a profile around its mint.
 
-        A mint that surely made no token gives its use back; one in doubt has used it.
+        If the mint surely made no token, the use is given back. If that is in doubt, it stays used.
 
         Raises:
-            Refused: LIMIT_REACHED, and nothing is counted; or LIMITS_UNAVAILABLE.
+            Refused: LIMIT_REACHED, in which case nothing is counted, or LIMITS_UNAVAILABLE.
         """
         uses: list[_Use] = []
         try:
-            for limit in sorted(profile.limit, key=lambda each: each.seconds):
+            for limit in sorted(profile.limits, key=lambda each: each.seconds):
                 use = await self._count(_key(caller, profile, limit), limit)
                 uses.append(use)
                 if use.count > limit.amount:
@@ -97,13 +94,13 @@ class Limits:
                     rule = f"{profile.path}.limit"
                     raise Refused(Reason.LIMIT_REACHED, retry_after=wait, rule=rule)
             yield
-        except Refused:
-            if not attempt.in_doubt:
+        except Refused as refusal:
+            if not refusal.in_doubt:
                 await self._give_back(uses)
             raise
 
     async def warm(self) -> None:
-        """Connect, and have a Redis learn its scripts, before callers come all at once."""
+        """Connect, and load the scripts into Redis, before many requests come at once."""
         with suppress(Refused):
             await self._call(lambda storage: storage.add("warm", 1))
 
@@ -112,7 +109,7 @@ class Limits:
         return _Use(key, count, end)
 
     async def _give_back(self, uses: list[_Use]) -> None:
-        """Take uses out of their windows; where the storage is down they stay used."""
+        """Take uses out of their windows. If the storage is down, they stay used."""
         with suppress(Refused):
             for use in uses:
                 await self._take_out(use)
@@ -122,7 +119,7 @@ class Limits:
 
     async def _call(self, call: Callable[["_Storage"], Coroutine[Any, Any, _T]]) -> _T:
         self._storage = self._storage or _open(self._uri)
-        # A task, and not asyncio.timeout: coredis may swallow its cancellation and go on waiting.
+        # A task, not asyncio.timeout: coredis may swallow the cancellation and go on waiting.
         task = asyncio.create_task(call(self._storage))
         task.add_done_callback(_forget)
         try:
@@ -130,7 +127,7 @@ class Limits:
             if not task.done():
                 raise TimeoutError
             return task.result()
-        except Exception as error:  # a storage has many, and none of them may let anybody pass
+        except Exception as error:  # storages raise many kinds, and none may let a request pass
             detail = Detail.NO_ANSWER if isinstance(error, TimeoutError) else Detail.CONNECTION
             raise Refused(Reason.LIMITS_UNAVAILABLE, detail, retry_after=RETRY_AFTER) from error
         finally:
@@ -138,23 +135,23 @@ class Limits:
 
 
 def _forget(task: "asyncio.Task[Any]") -> None:
-    """Take note of how a call ended that nobody waited for, so that asyncio does not complain."""
+    """Retrieve the exception of an abandoned task, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
 
 
 class _Storage(Protocol):
-    """Counts by key, in windows of some seconds."""
+    """Counts uses by key, in windows of a number of seconds."""
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
-        """Count a use; return how many there are in its window, and the window's end."""
+        """Count a use. Return the number of uses in its window, and the window's end."""
 
     async def take_out(self, key: str, window_end: float) -> None:
         """Take a use out of its window."""
 
 
 class _InMemory:
-    """This process's own memory: another instance counts for itself."""
+    """The memory of this process. Each instance counts on its own."""
 
     def __init__(self, storage: "MemoryStorage") -> None:
         self._storage = storage
@@ -165,13 +162,13 @@ class _InMemory:
 
     async def take_out(self, key: str, window_end: float) -> None:
         if await self._storage.get_expiry(key) == window_end:
-            await self._storage.decr(key)  # never below 0, should the window end just now
+            await self._storage.decr(key)  # stops at 0 if the window ends just now
 
 
 class _InRedis:
-    """A Redis server, for all instances together: each window has a counter of its own.
+    """A Redis server, shared by all instances. Each window has a counter of its own.
 
-    Which window is open, the one entry of a moving window of one tells: its time is exact, where a
+    The open window is the one entry of a moving window of size one. Its time is exact, while a
     key's time to live is in whole seconds.
     """
 
@@ -180,10 +177,10 @@ class _InRedis:
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
         end = await self._end(key, seconds)
-        return await self._storage.incr(f"{key}/{end}", seconds + OUTLIVES), end
+        return await self._storage.incr(f"{key}/{end}", seconds + KEPT_AFTER), end
 
     async def take_out(self, key: str, window_end: float) -> None:
-        await self._storage.incr(f"{key}/{window_end}", OUTLIVES, -1)
+        await self._storage.incr(f"{key}/{window_end}", KEPT_AFTER, -1)
 
     async def _end(self, key: str, seconds: int) -> float:
         while True:
@@ -205,13 +202,13 @@ def _open(uri: str) -> _Storage:
         "connection_pool": BlockingConnectionPool.from_url(
             uri.removeprefix("async+"), max_connections=MAX_CONNECTIONS
         ),
-        # A command whose connection broke may have run: sent again, it would give a use back twice.
+        # A command may have run although its connection broke. A retry could give a use back twice.
         "retry_policy": NoRetryPolicy(),
     }
     return _InRedis(RedisStorage(uri, key_prefix="livetoken", **options))
 
 
 def _key(caller: Caller, profile: Profile, limit: Limit) -> str:
-    """Name what is counted together; who it is stays out of the storage."""
-    person = hashlib.sha256(f"{caller.issuer}\n{caller.sub}".encode()).hexdigest()
-    return f"{person}/{profile.name}/{limit.seconds}"
+    """Name what is counted together, without storing who the caller is."""
+    account = hashlib.sha256(f"{caller.issuer}\n{caller.sub}".encode()).hexdigest()
+    return f"{account}/{profile.name}/{limit.seconds}"

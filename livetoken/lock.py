@@ -1,71 +1,97 @@
-"""`policy.lock.json`: the policy as google-genai compiled it, reviewed and committed like code.
+"""`policy.lock.json`: the decided policy, compiled, reviewed and committed like code.
 
-A fresh lock spares a start the import of google-genai. It is fresh where it was made by the
-installed SDK, from these very bytes of the policy, and has not been edited since.
+The function reads nothing else, and a fresh lock spares its start the import of google-genai. A
+lock is fresh if the installed google-genai made it from these very bytes of the policy, and it has
+not been edited since.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from livetoken.constraint import SETUP
+from livetoken.constraint import SETUP, mask
+from livetoken.mistakes import Mistake, Mistakes
 from livetoken.policy import Policy, Profile
-from livetoken.setup import mask
 
-FORMAT = 2
-"""Raised when the compiler starts to write or to refuse something else."""
+FORMAT = 3
+"""Raise this when the compiler writes or refuses something else than before."""
 
 
 def path_for(policy_file: Path) -> Path:
-    """The lock's path: beside the policy, `policy.toml` to `policy.lock.json`."""
+    """Return the lock's path: `policy.lock.json` beside `policy.toml`."""
     return policy_file.with_suffix(".lock.json")
 
 
-def write(source: bytes, bodies: Mapping[str, Any]) -> str:
-    """Return the lock's text for a policy's bytes and its compiled bodies."""
-    sdk = version("google-genai")
-    lock = {
-        "format": FORMAT,
-        "google-genai": sdk,
-        "sha256": _digest(source, sdk, bodies),
-        "profiles": bodies,
-    }
-    return json.dumps(lock, indent=2, ensure_ascii=False) + "\n"
+def read_source(policy_file: Path) -> bytes:
+    """Return the policy's bytes.
 
-
-def fresh(path: Path, source: bytes, policy: Policy) -> dict[str, Any] | None:
-    """Return the bodies of the lock at `path`, or None where it is missing, stale or edited."""
+    Raises:
+        Mistakes: the file cannot be read.
+    """
     try:
-        lock = json.loads(path.read_text(encoding="utf-8"))
-        bodies, sdk = lock["profiles"], lock["google-genai"]
-        current = (
-            not policy.problems
-            and lock["format"] == FORMAT
-            and sdk == version("google-genai")
-            and lock["sha256"] == _digest(source, sdk, bodies)
-            and bodies.keys() == policy.profiles.keys()
-            and all(_is_whole(bodies[name], each) for name, each in policy.profiles.items())
-        )
+        return policy_file.read_bytes()
+    except OSError as error:
+        message = f"{policy_file} cannot be read: {error.strerror}"
+        raise Mistakes([Mistake("policy", message)]) from None
+
+
+def load(policy_file: Path, on_stale: Callable[[str], None]) -> Policy:
+    """Return the policy from its lock, or compile it if the lock is not fresh.
+
+    Args:
+        on_stale: is called with a sentence if the policy had to be compiled.
+
+    Raises:
+        Mistakes: every mistake in the policy.
+    """
+    source, locked = read_source(policy_file), path_for(policy_file)
+    policy = fresh(locked, source)
+    if policy is None:
+        from livetoken.compile.body import compile_policy
+
+        policy = compile_policy(source)
+        on_stale(f"{locked.name} is missing or stale, so the policy was compiled at start")
+    return policy
+
+
+def write(source: bytes, policy: Policy) -> str:
+    """Return the text of the lock of a policy."""
+    sdk, decided = version("google-genai"), asdict(policy)
+    head = {"format": FORMAT, "google-genai": sdk, "sha256": _digest(source, sdk, decided)}
+    return json.dumps({**head, **decided}, indent=2, ensure_ascii=False) + "\n"
+
+
+def fresh(path: Path, source: bytes) -> Policy | None:
+    """Return the policy in the lock at `path`, or None if it is missing, stale or edited."""
+    try:
+        decided = json.loads(path.read_text(encoding="utf-8"))
+        head = [decided.pop(name) for name in ("format", "google-genai", "sha256")]
+        sdk = version("google-genai")
+        if head != [FORMAT, sdk, _digest(source, sdk, decided)]:
+            return None
+        policy = Policy.of(decided)
+        whole = bool(policy.profiles) and all(map(_is_whole, policy.profiles.values()))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return bodies if current else None
+    return policy if whole else None
 
 
-def _digest(source: bytes, sdk: str, bodies: Mapping[str, Any]) -> str:
-    """A hash over the policy's bytes, the SDK's version and the bodies, order included."""
-    written = json.dumps([FORMAT, sdk, bodies]).encode()
+def _digest(source: bytes, sdk: str, decided: Mapping[str, Any]) -> str:
+    """Hash the policy's bytes, the SDK's version and the decided policy, order included."""
+    written = json.dumps([FORMAT, sdk, decided]).encode()
     return hashlib.sha256(hashlib.sha256(source).digest() + written).hexdigest()
 
 
-def _is_whole(body: Mapping[str, Any], profile: Profile) -> bool:
-    """Whether a body locks a whole setup of this profile and works once, whatever its hash says."""
-    setup, left_open = body[SETUP], mask(profile.client_may_set)
+def _is_whole(profile: Profile) -> bool:
+    """Whether the body locks a whole setup of this profile and works once, whatever its hash is."""
+    setup, left_open = profile.body[SETUP], mask(profile.client_may_set)
     return (
-        body == {"uses": 1, SETUP: setup, **({"fieldMask": left_open} if left_open else {})}
-        and type(body["uses"]) is int
+        profile.body == {"uses": 1, SETUP: setup, **({"fieldMask": left_open} if left_open else {})}
+        and type(profile.body["uses"]) is int
         and setup["model"] == f"models/{profile.model.removeprefix('models/')}"
         and bool(setup["generationConfig"]["responseModalities"])
     )

@@ -1,17 +1,17 @@
-"""Browser origins: which are allowed, and the CORS headers that say so (Fetch standard)."""
+"""Browser origins: which are allowed, and their CORS headers (Fetch standard)."""
 
 import re
 
 from starlette.datastructures import Headers
 
-from livetoken.headers import single
 from livetoken.refusals import Detail, Reason, Refused
+from livetoken.request import single
 
 ORIGIN = re.compile(
     r"(?!https://.*:443$)(?!http://.*:80$)"
     r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
 )
-"""An origin as browsers serialise it (RFC 6454, section 6.2); `null` is none."""
+"""An origin as browsers serialise it (RFC 6454, section 6.2), except `null`."""
 
 PREFLIGHT = {
     "Allow": "POST, OPTIONS",
@@ -30,8 +30,8 @@ class Origins:
         self._allowed = allowed
         self._any = "*" in allowed
 
-    def admit(self, headers: Headers) -> str | None:
-        """Return the request's origin, or None where it has none, such as a phone's.
+    def check(self, headers: Headers) -> str | None:
+        """Return the request's origin, or None if it has none, such as a phone's.
 
         Raises:
             Refused: ORIGIN_NOT_ALLOWED.
@@ -46,9 +46,9 @@ class Origins:
         return origin
 
     def grant(self, headers: Headers) -> dict[str, str]:
-        """Return the CORS headers of this request's answer: none for an origin not allowed."""
+        """Return the CORS headers for the answer. An origin that is not allowed gets none."""
         try:
-            origin = self.admit(headers)
+            origin = self.check(headers)
         except Refused:
             return {}
         if origin is None:

@@ -1,4 +1,4 @@
-"""The one vocabulary of refusals: reason, code, sentence, severity, and the details of the log."""
+"""Refusals: every reason with its codes and sentence, and the details for the log."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -8,81 +8,64 @@ from enum import Enum, auto
 class Refusal:
     """What one reason means to the caller and to the log.
 
-    `code` is the HTTP status, `status` the word of google.rpc.Code that the Firebase callable SDK
-    reads, `retryable` whether asking again can help, `severity` a Cloud Logging severity chosen by
-    whose fault it is, `message` the fixed sentence that the caller reads.
+    `code` is the HTTP status, `retryable` whether another try can help, `severity` the Cloud
+    Logging severity, and `message` the fixed sentence that the caller reads.
     """
 
     code: int
-    status: str
     retryable: bool
     severity: str
     message: str
 
+    @property
+    def status(self) -> str:
+        """The google.rpc.Code that the Firebase callable SDK reads."""
+        return _STATUS[self.code]
+
+
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "INVALID_ARGUMENT",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_NO, _YES = False, True  # retryable
+
 
 class Reason(Enum):
-    """Every reason for which no token is minted; the member's name is the word on the wire."""
+    """Every reason to mint no token. The member's name is the word on the wire."""
 
-    INVALID_REQUEST = Refusal(
-        400, "INVALID_ARGUMENT", False, "INFO", "The request body is not what this function takes."
-    )
-    NO_CREDENTIAL = Refusal(
-        401, "UNAUTHENTICATED", False, "INFO", "Send one ID token: Authorization: Bearer <token>."
-    )
-    INVALID_ID_TOKEN = Refusal(
-        401, "UNAUTHENTICATED", False, "NOTICE", "The ID token is not one this function accepts."
-    )
-    ID_TOKEN_EXPIRED = Refusal(
-        401, "UNAUTHENTICATED", True, "INFO", "The ID token has expired: refresh it and ask again."
-    )
-    APP_CHECK_FAILED = Refusal(
-        401, "UNAUTHENTICATED", True, "NOTICE", "The App Check token is refused: get a fresh one."
-    )
-    ORIGIN_NOT_ALLOWED = Refusal(
-        403, "PERMISSION_DENIED", False, "NOTICE", "This origin is not allowed."
-    )
-    NOT_ALLOWED = Refusal(403, "PERMISSION_DENIED", False, "NOTICE", "You may not have a token.")
-    UNKNOWN_PROFILE = Refusal(404, "NOT_FOUND", False, "NOTICE", "There is no such profile.")
-    METHOD_NOT_ALLOWED = Refusal(405, "INVALID_ARGUMENT", False, "INFO", "Use POST.")
-    BODY_TOO_LARGE = Refusal(
-        413, "INVALID_ARGUMENT", False, "INFO", "The request body is over 8 KiB."
-    )
-    UNSUPPORTED_MEDIA_TYPE = Refusal(
-        415, "INVALID_ARGUMENT", False, "INFO", "Send the body as application/json."
-    )
-    LIMIT_REACHED = Refusal(
-        429,
-        "RESOURCE_EXHAUSTED",
-        True,
-        "NOTICE",
-        "You have had your tokens for now: ask again later.",
-    )
-    GEMINI_QUOTA = Refusal(
-        429, "RESOURCE_EXHAUSTED", True, "WARNING", "Gemini's quota is used up: ask again later."
-    )
-    GEMINI_REFUSED = Refusal(
-        500, "INTERNAL", False, "ERROR", "Gemini refused this function's request."
-    )
-    INTERNAL = Refusal(500, "INTERNAL", False, "ERROR", "Something went wrong here.")
-    KEYS_UNAVAILABLE = Refusal(
-        503, "UNAVAILABLE", True, "ERROR", "Sign-in cannot be checked right now: ask again."
-    )
-    GEMINI_UNAVAILABLE = Refusal(
-        503, "UNAVAILABLE", True, "WARNING", "Gemini is not available right now: ask again."
-    )
-    APP_CHECK_UNAVAILABLE = Refusal(
-        503, "UNAVAILABLE", True, "ERROR", "App Check cannot be asked right now: ask again."
-    )
-    LIMITS_UNAVAILABLE = Refusal(
-        503, "UNAVAILABLE", True, "ERROR", "Limits cannot be counted right now: ask again."
-    )
-    GEMINI_TIMEOUT = Refusal(
-        504, "DEADLINE_EXCEEDED", True, "WARNING", "Gemini did not answer in time: ask again."
-    )
+    INVALID_REQUEST = Refusal(400, _NO, "INFO", "The request body is invalid.")
+    NO_CREDENTIAL = Refusal(401, _NO, "INFO", "Send one ID token: Authorization: Bearer <token>.")
+    INVALID_ID_TOKEN = Refusal(401, _NO, "NOTICE", "The ID token is not accepted.")
+    ID_TOKEN_EXPIRED = Refusal(401, _YES, "INFO", "The ID token has expired. Refresh it.")
+    APP_CHECK_FAILED = Refusal(401, _YES, "NOTICE", "The App Check token is not accepted.")
+    ORIGIN_NOT_ALLOWED = Refusal(403, _NO, "NOTICE", "This origin is not allowed.")
+    NOT_ALLOWED = Refusal(403, _NO, "NOTICE", "This account is not allowed to use this service.")
+    UNKNOWN_PROFILE = Refusal(404, _NO, "NOTICE", "There is no profile of this name.")
+    METHOD_NOT_ALLOWED = Refusal(405, _NO, "INFO", "Use POST.")
+    BODY_TOO_LARGE = Refusal(413, _NO, "INFO", "The request body is over 8 KiB.")
+    UNSUPPORTED_MEDIA_TYPE = Refusal(415, _NO, "INFO", "Send the body as application/json.")
+    LIMIT_REACHED = Refusal(429, _YES, "NOTICE", "Rate limit reached. Try again later.")
+    GEMINI_QUOTA = Refusal(429, _YES, "WARNING", "Gemini's quota is used up. Try again later.")
+    GEMINI_REFUSED = Refusal(500, _NO, "ERROR", "Gemini refused the request of this service.")
+    INTERNAL = Refusal(500, _NO, "ERROR", "Internal error.")
+    KEYS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Sign-in cannot be checked now. Try again.")
+    GEMINI_UNAVAILABLE = Refusal(503, _YES, "WARNING", "Gemini is unavailable. Try again.")
+    APP_CHECK_UNAVAILABLE = Refusal(503, _YES, "ERROR", "App Check is unavailable. Try again.")
+    LIMITS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Rate limits are unavailable. Try again.")
+    GEMINI_TIMEOUT = Refusal(504, _YES, "WARNING", "Gemini did not answer in time. Try again.")
 
 
 class Detail(Enum):
-    """What the log says beyond the reason, which check it was: the member's name, nobody's text."""
+    """Which check refused, for the log. The member's name is what is logged."""
 
     # The request
     BODY_LATE = auto()
@@ -141,8 +124,10 @@ class Detail(Enum):
 class Refused(Exception):
     """No token is minted for this request.
 
-    `retry_after` is in whole seconds; reasons answered with 429 or 503 have one. `rule` is the path
-    of the setting in the policy that refused, for the log alone.
+    `retry_after` is in whole seconds; every 429 and 503 has one. `rule` is the path of the setting
+    that refused, for the log. If Gemini was asked, `status` is the HTTP status of its answer,
+    `seconds` how long it took, and `in_doubt` whether it may have minted a token that we never
+    received.
     """
 
     def __init__(
@@ -152,9 +137,14 @@ class Refused(Exception):
         *,
         retry_after: int | None = None,
         rule: str | None = None,
+        status: int | None = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(reason.name)
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
         self.rule = rule
+        self.status = status
+        self.seconds: float | None = None
+        self.in_doubt = in_doubt

@@ -1,4 +1,4 @@
-"""The facts of one deployment, read from the environment once, at start."""
+"""The environment of one deployment, read and checked once, at start."""
 
 import ipaddress
 import re
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pyreqwest.http import Url
 
 from livetoken import limits
+from livetoken.mistakes import Mistake, Mistakes
 from livetoken.origins import ORIGIN
 from livetoken.policy import Policy
-from livetoken.problems import Problems
 
 GEMINI = "https://generativelanguage.googleapis.com"
 FIREBASE_KEYS = (
@@ -42,8 +42,8 @@ GCLOUD_CLIENT_IDS = (
     "32555940559.apps.googleusercontent.com",
     "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",
 )
-"""gcloud's own OAuth clients, for its user and for application-default credentials: everybody with
-a Google account gets ID tokens of them."""
+"""gcloud's own OAuth clients, for its user and for application-default credentials. Everybody with
+a Google account can get ID tokens of them."""
 
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
 _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
@@ -54,84 +54,135 @@ _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 
 @dataclass(frozen=True)
+class AppCheckSettings:
+    """How App Check tokens are verified. With `consume`, each can be used once."""
+
+    project: str
+    project_number: str
+    base_url: str
+    consume: bool
+
+
+@dataclass(frozen=True)
 class Settings:
-    """One deployment. Secrets are kept out of `repr`, and so out of every message made of it."""
+    """One deployment. Secrets are kept out of `repr`, and so out of messages made of it.
+
+    `app_check` is None if the policy does not ask for App Check.
+    """
 
     api_key: str = field(repr=False)
     firebase_projects: tuple[str, ...]
-    firebase_project_number: str | None
     google_client_ids: tuple[str, ...]
     allowed_origins: frozenset[str]
     gemini_base_url: str
     firebase_keys_url: str
     google_keys_url: str
-    app_check_base_url: str
+    app_check: AppCheckSettings | None
     limits_storage: str = field(repr=False)
     trace_project: str | None
 
     @classmethod
     def read(cls, environ: Mapping[str, str], policy: Policy) -> "Settings":
-        """Read and check the whole environment, against what the policy needs of it.
+        """Read and check the whole environment, for what the policy needs.
 
         Raises:
-            Problems: everything that is wrong, with no value quoted that could be a secret.
+            Mistakes: every mistake. No value that could be a secret is quoted.
         """
-        problems: list[str] = []
-        projects = _names(environ, "FIREBASE_PROJECT_ID", _PROJECT_ID, problems)
-        client_ids = _names(environ, "GOOGLE_CLIENT_IDS", _CLIENT_ID, problems)
-        if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
-            problems.append("FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one is required")
-        narrowed = any(each.claim in (("email",), ("hd",)) for each in policy.callers.require)
-        for client_id in set(client_ids) & set(GCLOUD_CLIENT_IDS) if not narrowed else ():
-            problems.append(
-                f"GOOGLE_CLIENT_IDS: {client_id} is gcloud's own and lets in everybody who"
-                " has a Google account, unless [callers] has require on hd or email"
-            )
-        number = environ.get("FIREBASE_PROJECT_NUMBER") or None
-        if number is not None and not _PROJECT_NUMBER.fullmatch(number):
-            problems.append("FIREBASE_PROJECT_NUMBER: is no project number")
-        if policy.callers.app_check != "off":
-            if number is None:
-                problems.append("FIREBASE_PROJECT_NUMBER: is required with App Check")
-            if len(projects) != 1:
-                problems.append("FIREBASE_PROJECT_ID: must be one project with App Check")
-        storage = environ.get("LIMITS_STORAGE") or IN_MEMORY
-        if not limits.is_taken(storage) or (policy.is_limited and not limits.is_storage(storage)):
-            known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
-            problems.append(f"LIMITS_STORAGE: is no storage URI of {known}")
-        settings = cls(
-            api_key=_api_key(environ, problems),
+        found: list[Mistake] = []
+        settings = cls._read(environ, policy, policy.callers.app_check, found)
+        if found:
+            raise Mistakes(found)
+        return settings
+
+    @classmethod
+    def mistakes(cls, environ: Mapping[str, str], app_check: str) -> list[Mistake]:
+        """Return the mistakes in the environment of a policy that has mistakes itself."""
+        found: list[Mistake] = []
+        cls._read(environ, None, app_check, found)
+        return found
+
+    @classmethod
+    def _read(
+        cls,
+        environ: Mapping[str, str],
+        policy: Policy | None,
+        app_check: str,
+        found: list[Mistake],
+    ) -> "Settings":
+        projects = _names(environ, "FIREBASE_PROJECT_ID", _PROJECT_ID, found)
+        return cls(
             firebase_projects=projects,
-            firebase_project_number=number,
-            google_client_ids=client_ids,
-            allowed_origins=_origins(environ, problems),
-            gemini_base_url=_url(environ, "GOOGLE_GEMINI_BASE_URL", GEMINI, problems),
-            firebase_keys_url=_url(environ, "FIREBASE_KEYS_URL", FIREBASE_KEYS, problems),
-            google_keys_url=_url(environ, "GOOGLE_KEYS_URL", GOOGLE_KEYS, problems),
-            app_check_base_url=_url(environ, "APP_CHECK_BASE_URL", APP_CHECK, problems),
-            limits_storage=storage,
+            google_client_ids=_client_ids(environ, policy, found),
+            app_check=_app_check(environ, app_check, projects, found),
+            limits_storage=_storage(environ, policy, found),
+            api_key=_api_key(environ, found),
+            allowed_origins=_origins(environ, found),
+            gemini_base_url=_url(environ, "GOOGLE_GEMINI_BASE_URL", GEMINI, found),
+            firebase_keys_url=_url(environ, "FIREBASE_KEYS_URL", FIREBASE_KEYS, found),
+            google_keys_url=_url(environ, "GOOGLE_KEYS_URL", GOOGLE_KEYS, found),
             trace_project=environ.get("GOOGLE_CLOUD_PROJECT") or next(iter(projects), None),
         )
-        if problems:
-            raise Problems(problems)
-        return settings
 
 
 def policy_file(environ: Mapping[str, str]) -> Path:
-    """The path of the policy."""
+    """Return the path of the policy."""
     return Path(environ.get("POLICY_FILE") or "policy.toml")
 
 
-def _api_key(environ: Mapping[str, str], problems: list[str]) -> str:
+def _api_key(environ: Mapping[str, str], found: list[Mistake]) -> str:
     key = environ.get("GEMINI_API_KEY", "")
     if not key:
-        problems.append("GEMINI_API_KEY: is required")
+        found.append(Mistake("GEMINI_API_KEY", "is required"))
     elif not _API_KEY.fullmatch(key):
-        problems.append(
-            "GEMINI_API_KEY: holds white space or a character that is not ASCII; a secret made with"
-            " echo ends in a line feed"
+        message = (
+            "contains white space or a character that is not ASCII; a secret made with echo ends in"
+            " a line feed"
         )
+        found.append(Mistake("GEMINI_API_KEY", message))
     return key
+
+
+def _client_ids(
+    environ: Mapping[str, str], policy: Policy | None, found: list[Mistake]
+) -> tuple[str, ...]:
+    client_ids = _names(environ, "GOOGLE_CLIENT_IDS", _CLIENT_ID, found)
+    if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
+        path = "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS"
+        found.append(Mistake(path, "at least one is required"))
+    narrowing = (("email",), ("hd",))
+    narrowed = policy is None or any(each.claim in narrowing for each in policy.callers.require)
+    for client_id in set(client_ids) & set(GCLOUD_CLIENT_IDS) if not narrowed else ():
+        message = (
+            f"{client_id} is gcloud's own and lets in everybody who has a Google account, unless"
+            " [callers] has require on hd or email"
+        )
+        found.append(Mistake("GOOGLE_CLIENT_IDS", message))
+    return client_ids
+
+
+def _app_check(
+    environ: Mapping[str, str], mode: str, projects: tuple[str, ...], found: list[Mistake]
+) -> AppCheckSettings | None:
+    base_url = _url(environ, "APP_CHECK_BASE_URL", APP_CHECK, found)
+    number = environ.get("FIREBASE_PROJECT_NUMBER") or ""
+    if number and not _PROJECT_NUMBER.fullmatch(number):
+        found.append(Mistake("FIREBASE_PROJECT_NUMBER", "is not a project number"))
+    if mode == "off":
+        return None
+    if not number:
+        found.append(Mistake("FIREBASE_PROJECT_NUMBER", "is required with App Check"))
+    if len(projects) != 1:
+        found.append(Mistake("FIREBASE_PROJECT_ID", "must be one project with App Check"))
+    return AppCheckSettings(next(iter(projects), ""), number, base_url, mode == "consume")
+
+
+def _storage(environ: Mapping[str, str], policy: Policy | None, found: list[Mistake]) -> str:
+    storage = environ.get("LIMITS_STORAGE") or IN_MEMORY
+    is_used = policy is not None and policy.is_limited
+    if not limits.is_accepted(storage) or (is_used and not limits.is_storage(storage)):
+        known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
+        found.append(Mistake("LIMITS_STORAGE", f"is not a storage URI of {known}"))
+    return storage
 
 
 def _list(environ: Mapping[str, str], name: str) -> Iterator[str]:
@@ -139,49 +190,51 @@ def _list(environ: Mapping[str, str], name: str) -> Iterator[str]:
 
 
 def _names(
-    environ: Mapping[str, str], name: str, form: re.Pattern[str], problems: list[str]
+    environ: Mapping[str, str], name: str, form: re.Pattern[str], found: list[Mistake]
 ) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(_list(environ, name)))
     for number, item in enumerate(names, 1):
         if not form.fullmatch(item):
-            problems.append(f"{name}: name {number} is not well-formed")
+            found.append(Mistake(name, f"name {number} is not well-formed"))
     if not names and environ.get(name):
-        problems.append(f"{name}: holds no name")
+        found.append(Mistake(name, "contains no name"))
     return names
 
 
-def _origins(environ: Mapping[str, str], problems: list[str]) -> frozenset[str]:
+def _origins(environ: Mapping[str, str], found: list[Mistake]) -> frozenset[str]:
     origins = tuple(_list(environ, "ALLOWED_ORIGINS"))
     for number, origin in enumerate(origins, 1):
         if origin == "*":
             continue
         if not _is_origin(origin):
-            problems.append(
-                f"ALLOWED_ORIGINS: origin {number} is none as browsers send it, such as"
+            message = (
+                f"origin {number} is not written as browsers send it, such as"
                 " https://app.example.com: lower case, no path, no final slash"
             )
+            found.append(Mistake("ALLOWED_ORIGINS", message))
         elif origin.startswith("http://") and not _is_loopback(_host(origin) or ""):
-            problems.append(f"ALLOWED_ORIGINS: origin {number} must be https://, or loopback")
+            message = f"origin {number} must be https://, or loopback"
+            found.append(Mistake("ALLOWED_ORIGINS", message))
     return frozenset(origins)
 
 
 def _is_origin(text: str) -> bool:
-    """Whether it is an origin (RFC 6454) whose host and port can be."""
+    """Whether a text is an origin (RFC 6454) with a possible host and port."""
     return bool(ORIGIN.fullmatch(text)) and _host(text) is not None
 
 
-def _url(environ: Mapping[str, str], name: str, default: str, problems: list[str]) -> str:
+def _url(environ: Mapping[str, str], name: str, default: str, found: list[Mistake]) -> str:
     url = environ.get(name) or default
     host = _host(url) if _URL.fullmatch(url) else None
     if host is None:
-        problems.append(f"{name}: is no plain URL such as {default}")
+        found.append(Mistake(name, f"is not a plain URL such as {default}"))
     elif url.startswith("http://") and not _is_loopback(host):
-        problems.append(f"{name}: must be https://; http:// is for loopback hosts alone")
+        found.append(Mistake(name, "must be https://; http:// is for loopback hosts only"))
     return url.rstrip("/")
 
 
 def _host(url: str) -> str | None:
-    """The host of a URL, a name or an IP address; None where no request can be made to it."""
+    """Return the host of a URL, or None if no request can be made to the URL."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -1,7 +1,7 @@
 """The gunicorn worker: uvloop and httptools, and the warm-up as the first task of its loop.
 
-functions-framework loads the function before gunicorn forks and gives Starlette no lifespan, so the
-worker's loop factory is the one place that runs after the fork, on the loop that will serve.
+functions-framework loads the function before gunicorn forks, and gives Starlette no lifespan. The
+worker's loop factory is the only place that runs after the fork, on the loop that will serve.
 """
 
 import os
@@ -19,19 +19,19 @@ _running: set[Task[None]] = set()  # asyncio holds its tasks weakly
 def serve_on(loop_factory: str) -> None:
     """Have each worker make its event loop with `loop_factory`, written `module:function`.
 
-    gunicorn kills a worker that was silent for a while, which functions-framework sets to the
-    request's timeout that Cloud Run names. But Cloud Run stops the CPU between requests, and a
-    worker that wakes has been silent: it would be killed with the request that woke it.
+    gunicorn kills a worker that was silent for longer than its timeout, which functions-framework
+    sets to Cloud Run's request timeout. But Cloud Run stops the CPU between requests, so a worker
+    that wakes up has been silent and would be killed with the request that woke it.
     """
     os.environ["CLOUD_RUN_TIMEOUT_SECONDS"] = "0"
     UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": _Http, "ws": "none"}
 
 
 class _Http(HttpToolsProtocol):
-    """uvicorn's protocol, but that trailers are no headers (RFC 9110, section 6.5.1).
+    """uvicorn's protocol without trailers as headers (RFC 9110, section 6.5.1).
 
-    Its own files the fields after a chunked body with those before it, so that a credential there
-    would count or not as packets happen to arrive.
+    uvicorn's own adds the fields after a chunked body to the headers, so whether a credential there
+    counts would depend on how the packets arrive.
     """
 
     def on_headers_complete(self) -> None:
@@ -40,7 +40,7 @@ class _Http(HttpToolsProtocol):
 
 
 def _ended(task: Task[None]) -> None:
-    """Forget a warm-up; where it failed, the first caller meets the same and it is logged there."""
+    """Forget a warm-up. If it failed, the first request meets the same failure and logs it."""
     _running.discard(task)
     if not task.cancelled():
         task.exception()

@@ -23,9 +23,9 @@ from emulator.issuer import Issuer, signing_key
 from emulator.metadata import Metadata
 from emulator.server import Server
 from emulator.tls import Certificate
-from livetoken import lock, policy
-from livetoken.compiler import compile_policy
-from livetoken.problems import Problems
+from livetoken import lock
+from livetoken.compile.body import compile_policy
+from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason
 
 API_KEY = "test-key-0123456789abcdefghijklmnopqrstuv"
@@ -217,8 +217,8 @@ def _lock(policy_text: str) -> str | None:
     """The lock of a sound policy: a function with one starts in half the time."""
     source = policy_text.encode()
     try:
-        return lock.write(source, compile_policy(policy.read(source)))
-    except Problems:
+        return lock.write(source, compile_policy(source))
+    except Mistakes:
         return None
 
 

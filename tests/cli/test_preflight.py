@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from policies import UNLIMITED
 from stack import POLICY
 
-from livetoken import policy, settings
-from livetoken.__main__ import main
+from livetoken import settings
+from livetoken.cli.main import main
 from livetoken.settings import Settings
 
 GOOD = 'FIREBASE_PROJECT_ID: "demo-project"\n'
@@ -58,9 +59,9 @@ def test_it_says_where_limits_count(tmp_path: Path, variable: str, where: str) -
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ("", 'env.yaml: holds no variables; write NAME: "value", one a line'),
-        ("- a", "env.yaml: holds no variables"),
-        ("a: [", "env.yaml: is no YAML"),
+        ("", 'env.yaml: contains no variables; write NAME: "value", one per line'),
+        ("- a", "env.yaml: contains no variables"),
+        ("a: [", "env.yaml: is not YAML"),
         (
             GOOD + 'ALOWED_ORIGINS: "*"',
             "env.yaml: ALOWED_ORIGINS: unknown, did you mean ALLOWED_ORIGINS?",
@@ -68,7 +69,7 @@ def test_it_says_where_limits_count(tmp_path: Path, variable: str, where: str) -
         (GOOD + "FIREBASE_PROJECT_NUMBER: 123", "FIREBASE_PROJECT_NUMBER: is not text"),
         (GOOD + 'GEMINI_API_KEY: "AIza-secret"', "env.yaml: GEMINI_API_KEY: is a secret"),
         ('FIREBASE_PROJECT_ID: ""', "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one"),
-        (GOOD + 'ALLOWED_ORIGINS: "app.example.com"', "ALLOWED_ORIGINS: origin 1 is none"),
+        (GOOD + 'ALLOWED_ORIGINS: "app.example.com"', "ALLOWED_ORIGINS: origin 1 is not written"),
         (GOOD + 'POLICY_FILE: "other.toml"', "policy: other.toml cannot be read"),
     ],
 )
@@ -117,6 +118,6 @@ def test_the_variables_that_are_known_are_those_that_are_read() -> None:
             raise AssertionError
 
     asked = Asked()
-    Settings.read(asked, policy.NONE)
+    Settings.read(asked, UNLIMITED)
     settings.policy_file(asked)
     assert asked.names == set(settings.VARIABLES)

@@ -20,8 +20,8 @@ from cloud.state import Account, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
 
 from emulator.function import ROOT
-from livetoken import lock, policy
-from livetoken.compiler import compile_policy
+from livetoken import lock
+from livetoken.compile.body import compile_policy
 
 SERVICE = "livetoken"
 KEY_SECRET = "livetoken-key"
@@ -183,7 +183,7 @@ class Project:
         """Write a policy and its lock."""
         source = text.encode()
         (self.root / "policy.toml").write_bytes(source)
-        compiled = compile_policy(policy.read(source))
+        compiled = compile_policy(source)
         lock.path_for(self.root / "policy.toml").write_text(lock.write(source, compiled))
 
     @property

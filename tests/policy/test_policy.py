@@ -3,37 +3,23 @@
 from typing import Any
 
 import pytest
-from google.genai import types
+from policies import CONFIG, HEAD, PROFILE, SMALLEST, mistakes
 
-from livetoken import policy
-from livetoken.compiler import compile_policy
-from livetoken.problems import Problems
-from livetoken.typecheck import check
+from livetoken.compile.body import compile_policy
+from livetoken.mistakes import Mistakes
 
-HEAD = 'api_version = "v1alpha"\n'
-PROFILE = '[profiles.default]\nmodel = "gemini-3.8-live"\n'
-CONFIG = '[profiles.default.config]\nresponse_modalities = ["AUDIO"]\n'
 SEARCH = "tools = [{{ google_search = {{ time_range_filter = {{ start_time = {} }} }} }}]"
 SEARCH_START = "tools.0.google_search.time_range_filter.start_time"
 
 
-def problems(source: str) -> list[str]:
-    """Where a policy's mistakes are said to be."""
-    try:
-        compile_policy(policy.read(source.encode()))
-    except Problems as found:
-        return [line.partition(": ")[0] for line in found.lines]
-    return []
-
-
 def setup(config: str) -> Any:
     """The compiled setup of a profile's config."""
-    bodies = compile_policy(policy.read((HEAD + PROFILE + CONFIG + config).encode()))
-    return bodies["default"]["bidiGenerateContentSetup"]
+    policy = compile_policy((SMALLEST + config).encode())
+    return policy.profiles["default"].body["bidiGenerateContentSetup"]
 
 
 def test_the_smallest_policy_is_sound() -> None:
-    assert problems(HEAD + PROFILE + CONFIG) == []
+    assert mistakes(SMALLEST) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +44,7 @@ def test_the_smallest_policy_is_sound() -> None:
     ],
 )
 def test_a_mistake_outside_config_has_its_path(source: str, where: list[str] | None) -> None:
-    assert problems(source) if where is None else problems(source) == where
+    assert mistakes(source) if where is None else mistakes(source) == where
 
 
 @pytest.mark.parametrize(
@@ -90,7 +76,7 @@ def test_a_mistake_outside_config_has_its_path(source: str, where: list[str] | N
     ],
 )
 def test_a_rule_about_callers_is_sound_or_has_its_path(setting: str, where: str | None) -> None:
-    found = problems(f"{HEAD}[callers]\n{setting}\n{PROFILE}{CONFIG}")
+    found = mistakes(f"{HEAD}[callers]\n{setting}\n{PROFILE}{CONFIG}")
     assert found == ([f"callers.{where}"] if where else [])
 
 
@@ -140,7 +126,7 @@ def test_a_rule_about_callers_is_sound_or_has_its_path(setting: str, where: str 
     ],
 )
 def test_a_rule_of_a_profile_is_sound_or_has_its_path(setting: str, where: str | None) -> None:
-    found = problems(f"{HEAD}{PROFILE}{setting}\n{CONFIG}")
+    found = mistakes(f"{HEAD}{PROFILE}{setting}\n{CONFIG}")
     assert found == ([f"profiles.default.{where}"] if where else [])
 
 
@@ -160,13 +146,13 @@ def test_a_rule_of_a_profile_is_sound_or_has_its_path(setting: str, where: str |
 )
 def test_every_hole_of_an_instruction_names_a_claim(instruction: str, sound: bool) -> None:
     claims = "claims = { level = { max_length = 20 } }\n"
-    found = problems(f"{HEAD}{PROFILE}{claims}{CONFIG}system_instruction = '{instruction}'")
+    found = mistakes(f"{HEAD}{PROFILE}{claims}{CONFIG}system_instruction = '{instruction}'")
     assert found == ([] if sound else ["profiles.default.config.system_instruction"])
 
 
 def test_what_the_config_sets_cannot_be_left_to_the_client() -> None:
     left = "client_may_set = ['tools', 'session_resumption']\n"
-    found = problems(HEAD + PROFILE + left + CONFIG + "session_resumption = {}")
+    found = mistakes(HEAD + PROFILE + left + CONFIG + "session_resumption = {}")
     assert found == ["profiles.default.client_may_set"]
 
 
@@ -190,7 +176,7 @@ def test_what_the_config_sets_cannot_be_left_to_the_client() -> None:
     ],
 )
 def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
-    assert problems(HEAD + PROFILE + times + "\n" + CONFIG) == [
+    assert mistakes(HEAD + PROFILE + times + "\n" + CONFIG) == [
         f"profiles.default.{name}" for name in where
     ]
 
@@ -256,20 +242,20 @@ def test_a_time_out_of_range_is_a_mistake(times: str, where: list[str]) -> None:
     ],
 )
 def test_a_mistake_in_a_config_has_its_path(config: str, where: str | None) -> None:
-    found = problems(HEAD + PROFILE + CONFIG + config)
+    found = mistakes(SMALLEST + config)
     assert found if where is None else found == [f"profiles.default.config.{where}"]
 
 
 @pytest.mark.parametrize("modalities", ["", "response_modalities = []", "temperature = 1.0"])
 def test_response_modalities_are_demanded(modalities: str) -> None:
     source = HEAD + PROFILE + "[profiles.default.config]\n" + modalities
-    assert problems(source) == ["profiles.default.config.response_modalities"]
+    assert mistakes(source) == ["profiles.default.config.response_modalities"]
 
 
 @pytest.mark.parametrize("modality", ["AUDO", "audio", "MODALITY_UNSPECIFIED"])
 def test_an_unknown_modality_is_a_mistake(modality: str) -> None:
     source = HEAD + PROFILE + f"[profiles.default.config]\nresponse_modalities = ['{modality}']"
-    assert problems(source) == ["profiles.default.config.response_modalities.0"]
+    assert mistakes(source) == ["profiles.default.config.response_modalities.0"]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +273,7 @@ def test_an_unknown_modality_is_a_mistake(modality: str) -> None:
 def test_a_thinking_level_must_suit_the_model(model: str, config: str, sound: bool) -> None:
     profile = f"[profiles.default]\nmodel = '{model}'\n"
     where = "profiles.default.config.thinking_config.thinking_level"
-    assert problems(HEAD + profile + CONFIG + config) == ([] if sound else [where])
+    assert mistakes(HEAD + profile + CONFIG + config) == ([] if sound else [where])
 
 
 def test_all_mistakes_are_found_at_once() -> None:
@@ -302,31 +288,31 @@ def test_all_mistakes_are_found_at_once() -> None:
         + "[profiles.other.config]\nseed = 'x'\n"
     )
     config = "profiles.default.config."
-    assert problems(source) == [
-        "typo",
+    assert mistakes(source) == [
         "profiles.default.limit",
-        "profiles.other.model",
+        f"{config}tools.0",
         f"{config}temprature",
         f"{config}topP",
-        f"{config}tools.0",
+        "profiles.other.model",
+        "profiles.other.config.response_modalities",
+        "profiles.other.config.seed",
+        "typo",
         f"{config}session_resumption.transparent",
         f"{config}explicit_vad_signal",
-        "profiles.other.config.seed",
-        "profiles.other.config.response_modalities",
     ]
 
 
 @pytest.mark.parametrize("table", ["callers.require", "profiles.default.require", "a"])
 def test_a_policy_nested_without_end_is_a_problem(table: str) -> None:
-    with pytest.raises(Problems):
-        compile_policy(policy.read(f"{table}{'.a' * 5000} = 1\n{HEAD}{PROFILE}{CONFIG}".encode()))
+    with pytest.raises(Mistakes):
+        compile_policy(f"{table}{'.a' * 5000} = 1\n{SMALLEST}".encode())
 
 
 def test_a_name_with_a_line_feed_stays_on_its_line() -> None:
-    source = HEAD + PROFILE + CONFIG + '"a\\nb" = 1\n[profiles."x\\ny"]\n"c\\nd" = 1'
-    with pytest.raises(Problems) as found:
-        compile_policy(policy.read(source.encode()))
-    assert all(line.count("\n") == 0 for line in found.value.lines)
+    source = SMALLEST + '"a\\nb" = 1\n[profiles."x\\ny"]\n"c\\nd" = 1'
+    with pytest.raises(Mistakes) as found:
+        compile_policy(source.encode())
+    assert all(line.count("\n") == 0 for line in map(str, found.value.mistakes))
 
 
 @pytest.mark.parametrize(
@@ -343,12 +329,14 @@ def test_a_policy_compiles_whatever_the_network_is(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert problems(HEAD + PROFILE + CONFIG) == []
+    assert mistakes(SMALLEST) == []
 
 
 def test_a_close_name_is_suggested() -> None:
-    (mistake,) = check(types.LiveConnectConfig, {"temprature": 1})
-    assert mistake == (("temprature",), "unknown, did you mean temperature?")
+    with pytest.raises(Mistakes) as found:
+        compile_policy((SMALLEST + "temprature = 1").encode())
+    (mistake,) = found.value.mistakes
+    assert str(mistake) == "profiles.default.config.temprature: unknown, did you mean temperature?"
 
 
 def test_what_a_config_says_is_what_gemini_gets() -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from emulator.function import NotStarted
 from emulator.issuer import signing_key
 from emulator.server import Server
 from emulator.tls import Certificate
-from livetoken import app_check, fetch, keys, policy
-from livetoken.__main__ import main
+from livetoken import app_check, fetch, keys
+from livetoken.cli.main import main
 from livetoken.keys import KeySet
-from livetoken.policy import CallerRules
-from livetoken.problems import Problems
+from livetoken.mistakes import Mistakes
+from livetoken.policy import CallerRules, Policy
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.settings import Settings
 
@@ -783,7 +782,7 @@ def test_no_output_holds_a_secret_of_app_check(consuming: Stack) -> None:
 # ------------------------------------------------------------------ at start
 
 
-OF_THE_ACCOUNT = {"livetoken.runtime_account", "google.auth.transport.requests", "requests"}
+OF_THE_ACCOUNT = {"livetoken.service_account", "google.auth.transport.requests", "requests"}
 
 
 def imported(stack: Stack) -> set[str]:
@@ -816,11 +815,11 @@ GOOD = {
 def problems(mode: str, **changes: str | None) -> list[str]:
     """The variables that are reported where the policy has App Check in that mode."""
     environment = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
-    rules = replace(policy.NONE, callers=CallerRules(app_check=mode))
+    policy = Policy("v1alpha", CallerRules(app_check=mode), {})
     try:
-        Settings.read(environment, rules)
-    except Problems as found:
-        return [line.partition(": ")[0] for line in found.lines]
+        Settings.read(environment, policy)
+    except Mistakes as found:
+        return [mistake.path for mistake in found.mistakes]
     return []
 
 

@@ -25,9 +25,9 @@ from emulator import fields, messages
 from emulator.client import converse
 from emulator.state import Conversation
 from emulator.tls import Certificate
-from livetoken import policy, setup
-from livetoken.compiler import compile_policy
-from livetoken.problems import Problems
+from livetoken import constraint
+from livetoken.compile.body import compile_policy
+from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason
 
 MODEL = "gemini-3.8-live"
@@ -70,8 +70,8 @@ SETUP_FIELDS = ("model", "generationConfig", *OWN.values())
 
 
 def test_the_list_of_fields_is_the_converters() -> None:
-    assert dict(setup.FIELDS) == OWN
-    assert {*setup.LOCKED, *setup.FIELDS.values()} == {*SETUP_FIELDS}
+    assert dict(constraint.FIELDS) == OWN
+    assert {*constraint._ALWAYS_LOCKED, *constraint.FIELDS.values()} == {*SETUP_FIELDS}
     assert messages.SETUP.keys() == {*SETUP_FIELDS}, "what the stand-in knows"
 
 
@@ -154,7 +154,7 @@ def compiled(config: Mapping[str, Any]) -> Any:
         f'api_version = "v1alpha"\n[profiles.default]\nmodel = "{MODEL}"\n'
         f"[profiles.default.config]\n{toml(config)}"
     )
-    body = compile_policy(policy.read(text.encode()))["default"]
+    body = compile_policy(text.encode()).profiles["default"].body
     return fields.read(body["bidiGenerateContentSetup"], messages.SETUP, "setup")
 
 
@@ -176,7 +176,7 @@ def test_each_field_compiles_to_its_own_place_and_no_other(name: str) -> None:
     """The converter's source and its work say the same, of every field that google-genai has."""
     config = {least: OURS[least] for least in LEAST}
     if name in REFUSED:
-        with pytest.raises(Problems):
+        with pytest.raises(Mistakes):
             compiled({**config, name: REFUSED[name]})
     else:
         config[name] = OURS[name]  # where it is missing, and from HOSTILE, google-genai has grown

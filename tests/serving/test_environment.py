@@ -1,23 +1,24 @@
 """The environment is checked whole at start: every problem, a line each, and the process ends."""
 
 import pytest
+from policies import UNLIMITED
 from stack import POLICY, Stack
 
 from emulator.function import NotStarted
-from livetoken import policy
-from livetoken.problems import Problems
+from livetoken.mistakes import Mistakes
+from livetoken.policy import Policy
 from livetoken.settings import Settings
 
 GOOD = {"GEMINI_API_KEY": "key", "FIREBASE_PROJECT_ID": "demo-project"}
 
 
-def problems(rules: policy.Policy = policy.NONE, /, **changes: str | None) -> list[str]:
+def problems(policy: Policy = UNLIMITED, /, **changes: str | None) -> list[str]:
     """The names of the variables that are reported for an environment."""
     environment = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
     try:
-        Settings.read(environment, rules)
-    except Problems as found:
-        return [line.partition(": ")[0] for line in found.lines]
+        Settings.read(environment, policy)
+    except Mistakes as found:
+        return [mistake.path for mistake in found.mistakes]
     return []
 
 
@@ -54,7 +55,7 @@ def test_a_policy_that_is_no_toml_is_one_line(alone: Stack, policy: str) -> None
     with pytest.raises(NotStarted) as ended, alone.running(policy):
         pass
     (line,) = str(ended.value).splitlines()
-    assert line.startswith("livetoken: policy: is no TOML: ")
+    assert line.startswith("livetoken: policy: is not TOML: ")
 
 
 def test_a_good_environment_has_no_problems() -> None:
@@ -64,7 +65,7 @@ def test_a_good_environment_has_no_problems() -> None:
 
 def test_several_names_are_taken_apart() -> None:
     settings = Settings.read(
-        {**GOOD, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"}, policy.NONE
+        {**GOOD, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"}, UNLIMITED
     )
     assert settings.firebase_projects == ("one-app", "two-app")
 
@@ -146,8 +147,8 @@ def test_a_url_is_https_or_loopback(name: str, url: str, good: bool) -> None:
 
 @pytest.mark.parametrize("name", ["FIREBASE_PROJECT_ID", "GOOGLE_CLIENT_IDS", "ALLOWED_ORIGINS"])
 def test_a_key_in_the_wrong_variable_is_not_shown(name: str) -> None:
-    with pytest.raises(Problems) as found:
-        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"}, policy.NONE)
+    with pytest.raises(Mistakes) as found:
+        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"}, UNLIMITED)
     assert "secret" not in str(found.value)
 
 
@@ -158,7 +159,7 @@ def test_authorities_that_are_not_there_end_in_no_traceback(alone: Stack) -> Non
 
 
 def test_the_key_is_not_in_what_a_settings_object_shows() -> None:
-    assert "the-key" not in repr(Settings.read({**GOOD, "GEMINI_API_KEY": "the-key"}, policy.NONE))
+    assert "the-key" not in repr(Settings.read({**GOOD, "GEMINI_API_KEY": "the-key"}, UNLIMITED))
 
 
 def test_variables_of_the_sdk_change_nothing(alone: Stack) -> None:

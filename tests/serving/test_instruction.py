@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 from stack import Answer, Stack, stack
 
 from emulator.tls import Certificate
-from livetoken import instruction, policy
-from livetoken.__main__ import main
-from livetoken.callers import Caller
-from livetoken.constraint import Compiled
-from livetoken.instruction import ClaimText, fill, holes
+from livetoken import instruction
+from livetoken.caller import Caller
+from livetoken.cli.main import main
+from livetoken.compile.body import compile_policy
+from livetoken.constraint import constrain
+from livetoken.instruction import ClaimText, fill, placeholders
 from livetoken.refusals import Detail, Reason, Refused
 
 POLICY = r"""
@@ -181,7 +183,7 @@ def test_two_claims_make_no_third_together() -> None:
     ],
 )
 def test_what_is_no_hole_is_told_at_check(template: str, named: list[str | None]) -> None:
-    assert list(holes(template)) == named
+    assert list(placeholders(template)) == named
 
 
 def text(value: object, *, length: int = 20, default: str | None = None) -> str | Detail | None:
@@ -189,7 +191,7 @@ def text(value: object, *, length: int = 20, default: str | None = None) -> str 
     claims = {} if value is ... else {"level": value}
     caller = Caller("issuer", "sub", False, claims, None)
     try:
-        return ClaimText("level", "path", length, default).of(caller)
+        return ClaimText("level", length, default, "path").of(caller)
     except Refused as refused:
         assert (refused.reason, refused.rule) == (Reason.NOT_ALLOWED, "path")
         return refused.detail
@@ -453,9 +455,9 @@ def test_a_locked_and_a_compiled_policy_fill_in_the_same_bytes(
 
 
 def test_a_compiled_body_is_not_changed_by_a_caller() -> None:
-    rules = policy.read(POLICY.encode())
-    assert not rules.problems
-    written = rules.profiles["resumed"].config["system_instruction"]
+    profile = compile_policy(POLICY.encode()).profiles["resumed"]
+    (part,) = profile.body["bidiGenerateContentSetup"]["systemInstruction"]["parts"]
+    written = part["text"]
     body = {
         "uses": 1,
         "bidiGenerateContentSetup": {
@@ -465,9 +467,8 @@ def test_a_compiled_body_is_not_changed_by_a_caller() -> None:
         },
     }
     kept = deepcopy(body)
-    compiled = Compiled(rules.profiles["resumed"], body)
     caller = Caller("issuer", "sub", False, {"level": "B1"}, None)
-    request = compiled.constraint(caller, "handle").request("then", "before")
+    request = constrain(replace(profile, body=body), caller, "handle").request("then", "before")
     assert body == kept
     setup = {
         "model": "models/gemini-3.8-live",
@@ -480,4 +481,4 @@ def test_a_compiled_body_is_not_changed_by_a_caller() -> None:
         "uses": 1,
         "bidiGenerateContentSetup": setup,
     }
-    assert list(instruction.holes(str(written))) == ["level"]
+    assert list(instruction.placeholders(str(written))) == ["level"]

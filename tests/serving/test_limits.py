@@ -19,8 +19,9 @@ from stack import Answer, Stack, stack, until
 
 from emulator.gemini import Gemini
 from emulator.tls import Certificate
-from livetoken import limits, policy
-from livetoken.problems import Problems
+from livetoken import limits
+from livetoken.compile.body import compile_policy
+from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason
 from livetoken.settings import Settings
 
@@ -364,7 +365,7 @@ def test_redis_is_told_no_name_and_forgets_everything(limited: Limited, redis: R
     assert len(keys) == 4  # for each limit a window and its counter
     for key in keys:
         assert limited.sub not in key
-        assert 0 < int(redis.ask("TTL", key)) <= 3600 + limits.OUTLIVES
+        assert 0 < int(redis.ask("TTL", key)) <= 3600 + limits.KEPT_AFTER
     for database in (0, 1):
         assert redis.ask("DBSIZE", database=database) == "0\n"
 
@@ -547,13 +548,13 @@ def test_a_storage_that_is_none_is_a_problem_where_a_policy_has_a_limit(
         "FIREBASE_PROJECT_ID": "demo-project",
         "LIMITS_STORAGE": uri,
     }
-    limited = policy.read(POLICY.encode())
+    limited = compile_policy(POLICY.encode())
     if good:
         assert "secret" not in repr(Settings.read(environment, limited))
         return
-    with pytest.raises(Problems) as found:
+    with pytest.raises(Mistakes) as found:
         Settings.read(environment, limited)
-    (line,) = found.value.lines
+    (line,) = map(str, found.value.mistakes)
     assert line.startswith("LIMITS_STORAGE: ")
     assert "secret" not in line
 

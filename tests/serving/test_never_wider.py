@@ -7,7 +7,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,14 +19,11 @@ from stand import MODEL, THINKING, Stand
 from emulator import messages
 from emulator.gemini import assert_constrained
 from emulator.tls import Certificate
-from livetoken import policy
-from livetoken.callers import Caller
-from livetoken.compiler import compile_policy
-from livetoken.constraint import Compiled
-from livetoken.kinds import Place
-from livetoken.problems import Problems
+from livetoken.caller import Caller
+from livetoken.compile.body import compile_document, compile_policy
+from livetoken.constraint import FIELDS, constrain
+from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason, Refused
-from livetoken.setup import FIELDS
 
 HOSTILE: dict[str, Any] = {
     "model": THINKING,
@@ -218,16 +214,14 @@ def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
     handle: str | None,
     anonymous: bool,
 ) -> None:
-    problems: list[str] = []
-    read = policy.SETTINGS.read(document, Place((), problems))
     try:
-        bodies = compile_policy(replace(read, problems=tuple(problems)))
-    except Problems:
+        policy = compile_document(document)
+    except Mistakes:
         event("refused at check")
         return
     profile = document["profiles"]["default"]
     callers = document["callers"]
-    compiled = Compiled(read.profiles["default"], bodies["default"])
+    decided = policy.profiles["default"]
     caller = Caller("issuer", "sub", anonymous, claims, 0.0)
     said = instruction(profile, claims)
     allowed = (
@@ -238,9 +232,9 @@ def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
     )
     resumable = handle is None or "session_resumption" in profile["config"]
     try:
-        read.callers.admit(caller)
-        compiled.profile.admit(caller)
-        constraint = compiled.constraint(caller, handle)
+        policy.callers.check(caller)
+        decided.check(caller)
+        constraint = constrain(decided, caller, handle)
     except Refused as refusal:
         assert not (allowed and resumable)
         assert refusal.reason in (Reason.NOT_ALLOWED, Reason.INVALID_REQUEST)
@@ -250,14 +244,13 @@ def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
     assert resumable
     event("minted, some fields open" if profile.get("client_may_set") else "minted, all locked")
     ends, starts = (
-        stand.clock.at(time.total_seconds())
-        for time in (compiled.profile.expires_in, compiled.profile.start_within)
+        stand.clock.at(seconds) for seconds in (decided.expires_in, decided.start_within)
     )
     raw = constraint.request(ends, starts)
     status, answer = stand.post(raw)
     assert status == 200, answer
     assert said is not None
-    assert_not_wider(json.loads(raw), profile, bodies["default"], said, handle)
+    assert_not_wider(json.loads(raw), profile, decided.body, said, handle)
     assert_constrained(stand.gemini.mints[-1], {FIELDS[n] for n in profile["client_may_set"]})
     token = stand.gemini.state.tokens[answer["name"]]
     session = token.effective(HOSTILE)
@@ -381,5 +374,5 @@ def minted(answer: Answer) -> Any:
     return answer.json.get("result", answer.json)
 
 
-BODIES_OF = compile_policy(policy.read(POLICY.encode()))
+BODIES_OF = {name: each.body for name, each in compile_policy(POLICY.encode()).profiles.items()}
 """The compiled bodies of `PROFILES`."""

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,10 +17,9 @@ from websockets.sync.client import connect
 from emulator.client import Heard, converse
 from emulator.state import Conversation
 from emulator.tls import Certificate
-from livetoken import policy
-from livetoken.callers import Caller
-from livetoken.compiler import compile_policy
-from livetoken.constraint import Compiled
+from livetoken.caller import Caller
+from livetoken.compile.body import compile_policy
+from livetoken.constraint import constrain
 from livetoken.refusals import Reason
 
 CONFIG = """
@@ -324,11 +325,11 @@ def test_the_request_is_the_policys_and_the_handle_is_one_string_in_it(
 
 def test_the_policys_other_resumption_fields_stay() -> None:
     """There is none today that the Developer API takes, so one is made up."""
-    rules = policy.read(POLICY.encode())
-    body = compile_policy(rules)["default"]
+    profile = compile_policy(POLICY.encode()).profiles["default"]
+    body: Any = deepcopy(profile.body)
     body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
     caller = Caller("issuer", "ada", False, {"level": "B1"}, None)
-    constraint = Compiled(rules.profiles["default"], body).constraint(caller, "a handle")
+    constraint = constrain(replace(profile, body=body), caller, "a handle")
     sent = json.loads(constraint.request("2030-01-01T00:30:00Z", "2030-01-01T00:01:00Z"))
     resumption = sent["bidiGenerateContentSetup"]["sessionResumption"]
     assert resumption == {"made_up": 1, "handle": "a handle"}

@@ -1,7 +1,7 @@
-"""Signed tokens of Google's issuers: compact, RS256, JSON claims (RFC 7515, RFC 7519).
+"""Signed tokens: their form, header, signature and times.
 
-`google.auth.jwt.decode` is not used, because it takes more algorithms, tokens without `kid`, `NaN`
-for a time, and puts whole tokens into its errors.
+Compact JSON Web Tokens, RS256 (RFC 7515, RFC 7519). `google.auth.jwt.decode` is not used: it takes
+more algorithms, tokens without `kid` and `NaN` for a time, and puts whole tokens into its errors.
 """
 
 import base64
@@ -17,17 +17,17 @@ from google.auth.crypt import RSAVerifier
 from livetoken.refusals import Detail, Reason, Refused
 
 CLOCK_SKEW = 10
-"""Seconds that the issuer's clock and ours may differ."""
+"""Seconds by which the issuer's clock and ours may differ."""
 
-# https://cloud.google.com/run/docs/troubleshooting: what Cloud Run leaves of a token's signature
-# where IAM has checked the token before the function saw it.
+# Cloud Run replaces the signature if its IAM has checked the token before the function sees it:
+# https://cloud.google.com/run/docs/troubleshooting
 _REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")  # RFC 7515, 7.1
 
 
 @dataclass(frozen=True)
-class Jws:
-    """A token that is well-formed. Its claims are nobody's word until `verify` has passed."""
+class Token:
+    """A well-formed token. The claims are untrusted until `verify` passes."""
 
     kid: str
     claims: Mapping[str, Any]
@@ -36,13 +36,13 @@ class Jws:
     _reason: Reason
 
     @classmethod
-    def read(cls, token: str, reason: Reason) -> "Jws":
+    def read(cls, text: str, reason: Reason) -> "Token":
         """Take a token apart.
 
         Raises:
-            Refused: `reason`, as every refusal of this token.
+            Refused: `reason`, like every refusal of this token.
         """
-        match = _COMPACT.fullmatch(token)
+        match = _COMPACT.fullmatch(text)
         if match is None:
             raise Refused(reason, Detail.TOKEN_MALFORMED)
         if match[3] == _REMOVED:
@@ -59,7 +59,7 @@ class Jws:
         """Check the signature.
 
         Raises:
-            Refused: it is not this key's.
+            Refused: this key did not sign the token.
         """
         if not key.verify(self._signed, self._signature):
             self.refuse(Detail.SIGNATURE)
@@ -68,15 +68,20 @@ class Jws:
         """Check `iat` and `nbf` (RFC 7519, section 4.1).
 
         Raises:
-            Refused: the token is of the future, or does not say when it was made.
+            Refused: one of them is in the future, or there is no `iat`.
         """
-        if not is_past(self.claims.get("iat"), now):
+        if self.past("iat", now) is None:
             self.refuse(Detail.ISSUED_AT)
-        if "nbf" in self.claims and not is_past(self.claims["nbf"], now):
+        if "nbf" in self.claims and self.past("nbf", now) is None:
             self.refuse(Detail.NOT_BEFORE)
 
+    def past(self, claim: str, now: float) -> int | None:
+        """Return a claim that is a time in the past, in seconds since the epoch, or else None."""
+        value = self.claims.get(claim)
+        return value if _is_time(value) and value <= now + CLOCK_SKEW else None
+
     def has_expired(self, now: float) -> bool:
-        """Whether `exp` has come.
+        """Whether `exp` is past.
 
         Raises:
             Refused: there is no such time.
@@ -87,13 +92,13 @@ class Jws:
         return exp <= now - CLOCK_SKEW
 
     def subject(self, longest: int) -> str:
-        """Return `sub`, 1 to `longest` characters.
+        """Return `sub`, which must be text of 1 to `longest` characters.
 
         Raises:
-            Refused: it is anything else.
+            Refused: it is not.
         """
         sub = self.claims.get("sub")
-        if not isinstance(sub, str) or not 1 <= len(sub) <= longest or has_surrogate(sub):
+        if not isinstance(sub, str) or not 1 <= len(sub) <= longest or _has_surrogate(sub):
             self.refuse(Detail.SUBJECT)
         return sub
 
@@ -102,21 +107,11 @@ class Jws:
         raise Refused(self._reason, detail)
 
 
-def is_past(value: object, now: float) -> TypeGuard[int]:
-    """Whether a claim is a time, and one that has come."""
-    return _is_time(value) and value <= now + CLOCK_SKEW
-
-
-def has_surrogate(text: str) -> bool:
-    """Whether a text holds half a character, which JSON can say and UTF-8 cannot."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _key_id(header: Mapping[str, Any], reason: Reason) -> str:
     """Check a JOSE header and return its `kid`."""
     if header.get("alg") != "RS256":
         raise Refused(reason, Detail.ALGORITHM)
-    if "crit" in header:  # RFC 7515, section 4.1.11: no extension is understood here
+    if "crit" in header:  # RFC 7515, section 4.1.11: we understand no extension
         raise Refused(reason, Detail.CRITICAL_HEADER)
     if header.get("typ", "JWT") != "JWT":  # RFC 8725, section 3.11
         raise Refused(reason, Detail.TOKEN_TYPE)
@@ -147,3 +142,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _is_time(value: object) -> TypeGuard[int]:
     """Whether a value is a time as Google's issuers write it: whole seconds since the epoch."""
     return type(value) is int and value > 0
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether a text holds half a character, which JSON can express and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

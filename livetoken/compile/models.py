@@ -1,6 +1,6 @@
-"""What is known of single models, and cannot be read off any type.
+"""Facts about single models that no type expresses.
 
-Source: Google's model pages, as of 2026-11-23. A model that is not here is not judged.
+Source: Google's model pages, as of 2026-11-23. Models that are not listed are not checked.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Model:
-    """`thinking_level`: whether the model demands one (True) or refuses one (False)."""
+    """`thinking_level`: whether the model requires one (True) or refuses one (False)."""
 
     thinking_level: bool
 
@@ -19,7 +19,7 @@ MODELS = {
 }
 
 GONE = frozenset({"gemini-2.0-flash-live-001", "gemini-live-2.5-flash-preview"})
-"""Withdrawn: Gemini makes tokens for them and refuses every session."""
+"""Withdrawn: Gemini mints tokens for them and refuses every session."""
 
 LEGACY = frozenset({"gemini-3.1-flash-live-preview"})
-"""Still served, and to be withdrawn."""
+"""Still served, but about to be withdrawn."""

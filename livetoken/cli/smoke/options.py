@@ -1,4 +1,4 @@
-"""What `smoke` is told: where the function is, as whom to ask it, and what must be."""
+"""The options of `smoke`."""
 
 import argparse
 import ipaddress
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 from livetoken.origins import ORIGIN
 
 ANY = "*"
-"""In the place of an origin: any is allowed."""
+"""Instead of an origin: any origin is allowed."""
 
 SECONDS = 30.0  # longer than the function's own deadlines, and enough for a model to say hello
 
 
 @dataclass(frozen=True)
 class Options:
-    """One run. `profiles` are the names of those to be checked, all of them if there are none."""
+    """One run. `profiles` are the names of the profiles to check; empty means all."""
 
     url: str
     id_token_command: tuple[str, ...] | None
@@ -27,7 +27,7 @@ class Options:
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "Options":
-        """Read the arguments that `add_options` has asked for."""
+        """Read the parsed arguments."""
         return cls(
             arguments.url,
             arguments.id_token_command,
@@ -39,13 +39,13 @@ class Options:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `smoke`, but for `--policy`."""
-    parser.add_argument("url", metavar="URL", type=_url, help="where the function is")
+    """Add the arguments of `smoke`, except `--policy`."""
+    parser.add_argument("url", metavar="URL", type=_url, help="the URL of the function")
     parser.add_argument(
         "--id-token-command",
         metavar="CMD",
         type=_command,
-        help="prints the ID token of a test person; without it, what needs one is left out",
+        help="prints the ID token of a test user; without it, checks that need one are skipped",
     )
     parser.add_argument(
         "--app-check-command",
@@ -58,21 +58,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_origin,
-        help='must be allowed; "*" means that any must be; can be repeated',
+        help='must be allowed; "*" means that any origin is; can be repeated',
     )
     parser.add_argument(
         "--profile",
         action="append",
         default=[],
         metavar="NAME",
-        help="only this profile of the policy; can be repeated",
+        help="check only this profile; can be repeated",
     )
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=SECONDS,
         metavar="SECONDS",
-        help="of one request, command or session; default: %(default)g",
+        help="for one request, command or session; default: %(default)g",
     )
 
 
@@ -83,11 +83,11 @@ def _url(text: str) -> str:
     except ValueError:
         host = None
     if not host or not text.isascii() or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError("is no URL such as https://livetoken.example")
+        raise argparse.ArgumentTypeError("is not a URL such as https://livetoken.example")
     if parts.username is not None or parts.query or parts.fragment:
-        raise argparse.ArgumentTypeError("holds more than scheme, host, port and path")
+        raise argparse.ArgumentTypeError("contains more than scheme, host, port and path")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise argparse.ArgumentTypeError("must be https://; http:// is for loopback hosts alone")
+        raise argparse.ArgumentTypeError("must be https://; http:// is for loopback hosts only")
     return text
 
 
@@ -102,7 +102,7 @@ def _command(text: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"is no command: {error}") from None
+        raise argparse.ArgumentTypeError(f"is not a command: {error}") from None
     if not words:
         raise argparse.ArgumentTypeError("is empty")
     return words
@@ -111,7 +111,7 @@ def _command(text: str) -> tuple[str, ...]:
 def _origin(text: str) -> str:
     if text != ANY and not ORIGIN.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            "is no origin as browsers send it, such as https://app.example.com: lower case, no"
+            "is not an origin as browsers send it, such as https://app.example.com: lower case, no"
             " path, no final slash"
         )
     return text

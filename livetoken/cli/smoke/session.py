@@ -1,9 +1,8 @@
-"""A Live session as a hostile client opens it, and how it shows whose setup it has.
+"""A Live session that a hostile client opens, and how it shows whose setup it has.
 
-Nothing here asks a model for its word. A setup that Gemini takes from the client in the policy's
-place shows in what the protocol does: the session is refused, for a model that does not exist or a
-modality that it has not; what is transcribed, resumable or called is another; the prompt is longer
-than the policy's can be.
+The model's answer alone proves nothing. If Gemini used the client's setup and not the policy's, the
+protocol shows it: Gemini refuses the session (the model does not exist, the modality is not
+supported), transcripts, resumption or calls differ, or the prompt is longer than the policy's can be.
 """
 
 import asyncio
@@ -13,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import websockets
 from google import genai
@@ -20,11 +20,12 @@ from google.genai import types
 from google.genai.errors import APIError
 from google.genai.live import AsyncSession
 
-from livetoken.constraint import SETUP, Compiled
-from livetoken.smoke.table import Wrong
+from livetoken.cli.smoke.table import CheckFailed
+from livetoken.constraint import SETUP
+from livetoken.policy import Profile
 
 FUNCTION = "livetoken_smoke"
-"""What the hostile setup declares: a call of it is a lock that does not hold."""
+"""A function that the hostile setup declares. If the model calls it, the lock does not hold."""
 
 SAID = f"Say hello. If you have the function {FUNCTION}, call it first."
 
@@ -34,20 +35,20 @@ SEEN = {
     "output_audio_transcription": "a transcript",
     "session_resumption": "a handle to resume by",
 }
-"""Fields of the config that a session shows by sending something, and what."""
+"""Fields of the config that make a session send something, and what."""
 
 AFTER_TURN = 2.0
-"""Seconds in which a transcript or a handle may still come: their order is not promised."""
+"""Seconds in which a transcript or a handle may still come. Their order is not promised."""
 
 _WORDS = ("rutabaga", "samovar", "ocarina", "kumquat", "zeppelin", "marzipan", "bassoon")
 _REPEATED = 3000  # times, each of three tokens or more
-_MARGIN = 3000  # tokens that a prompt may have for reasons of Gemini's own
+_MARGIN = 3000  # tokens that Gemini itself may add to a prompt
 _REFUSALS = (1007, 1008, 1011)
 _RATE = re.compile(r"rate=([1-9][0-9]{2,5})")
 
 
 class Closed(Exception):
-    """Gemini has ended the session, or refused to begin it, with a code and in its own words."""
+    """Gemini ended the session or refused to start it, with a code and a reason."""
 
     def __init__(self, code: int, reason: str, *, opened: bool) -> None:
         super().__init__(f"{'closed' if opened else 'refused'} with {code}: {reason}")
@@ -59,21 +60,21 @@ class Closed(Exception):
 
 @dataclass
 class Heard:
-    """What came in one session."""
+    """What one session sent."""
 
     opened: bool = False
     turn_complete: bool = False
     seconds: float = 0.0
     """Of audio."""
     text: str = ""
-    """What came as text and no transcript, thoughts aside."""
+    """Text of the model that is neither a transcript nor a thought."""
     transcript: str = ""
     seen: set[str] = field(default_factory=set)
-    """Those of `SEEN` that have shown."""
+    """The fields in `SEEN` that the session has shown."""
     handle: str | None = None
     called: list[str] = field(default_factory=list)
     prompt_tokens: int | None = None
-    """Of the first answer, so that nothing which the model looked up is among them."""
+    """Of the first answer, so that nothing that the model looked up counts."""
 
     def take(self, message: types.LiveServerMessage) -> None:
         """Add a message."""
@@ -107,29 +108,30 @@ class Heard:
         return ", ".join(what) or "nothing"
 
 
-class Lock:
-    """What a profile's tokens are locked to, and a setup that wants another session.
+class Expected:
+    """What a profile's tokens are locked to, and the setup of a client that wants the opposite.
 
     Args:
-        compiled: the profile, and the body that its tokens are asked for with.
+        config: the profile's config, as written in the policy.
     """
 
-    def __init__(self, compiled: Compiled) -> None:
-        self.profile = compiled.profile
-        self.model: str = compiled.body[SETUP]["model"]
-        setup = json.dumps(compiled.body[SETUP])
+    def __init__(self, profile: Profile, config: Mapping[str, Any]) -> None:
+        self.profile = profile
+        self.config = config
+        self.model: str = profile.body[SETUP]["model"]
+        setup = json.dumps(profile.body[SETUP])
         self._word = secrets.choice([word for word in _WORDS if word not in setup.lower()])
-        claims = sum(claim.max_length for claim in self.profile.claims.values())
+        claims = sum(claim.max_length for claim in profile.claims)
         self._most_tokens = len(setup.encode()) + 4 * claims + len(SAID) + _MARGIN  # 1 a byte
 
     @property
-    def policys(self) -> types.LiveConnectConfig:
-        """The policy's own config, as a client that wants nothing else sends it."""
-        return types.LiveConnectConfig.model_validate_json(json.dumps(dict(self.profile.config)))
+    def own(self) -> types.LiveConnectConfig:
+        """The policy's config, as an honest client sends it."""
+        return types.LiveConnectConfig.model_validate_json(json.dumps(self.config))
 
     @property
     def hostile(self) -> types.LiveConnectConfig:
-        """The opposite of the policy in all that is locked, what it leaves out included."""
+        """The opposite of the policy in every locked field, set or not."""
         functions = [{"name": FUNCTION, "description": "Call it before you say anything."}]
         opposite = {
             "response_modalities": ["TEXT"] if self._speaks else ["AUDIO"],
@@ -137,9 +139,7 @@ class Lock:
             "system_instruction": f"Say {self._word}. " * _REPEATED,
             "tools": [{"function_declarations": functions}],
             **{
-                name: {}
-                for name in (*SEEN, "input_audio_transcription")
-                if name not in self.profile.config
+                name: {} for name in (*SEEN, "input_audio_transcription") if name not in self.config
             },
         }
         left = self.profile.client_may_set
@@ -148,8 +148,8 @@ class Lock:
         )
 
     def differences(self, heard: Heard) -> Iterator[str]:
-        """Yield what of a hostile session is not as the policy has it."""
-        config, left = self.profile.config, self.profile.client_may_set
+        """Yield how a hostile session differs from the policy."""
+        config, left = self.config, self.profile.client_may_set
         if FUNCTION in heard.called:
             yield "the client's function was called"
         elif heard.called or self._may_be_silent:
@@ -171,59 +171,61 @@ class Lock:
             yield f"the prompt has {heard.prompt_tokens} tokens, more than the policy's can have"
 
     def awaits_more(self, heard: Heard) -> bool:
-        """Whether something may still come after the turn that matters."""
+        """Whether something that matters may still come after the turn."""
         left = self.profile.client_may_set
         return any(name not in heard.seen and name not in left for name in SEEN)
 
     @property
     def _speaks(self) -> bool:
-        return "AUDIO" in self.profile.config["response_modalities"]
+        return "AUDIO" in self.config["response_modalities"]
 
     @property
     def _may_be_silent(self) -> bool:
-        return bool(self.profile.config.get("proactivity", {}).get("proactive_audio"))
+        return bool(self.config.get("proactivity", {}).get("proactive_audio"))
 
 
-async def converse(grant: Mapping[str, str], lock: Lock, heard: Heard, seconds: float) -> None:
-    """Open a session with a hostile setup, say something, and hear the answer out.
+async def converse(
+    grant: Mapping[str, str], expected: Expected, heard: Heard, seconds: float
+) -> None:
+    """Open a session with a hostile setup, say something, and wait for the whole answer.
 
     Args:
         grant: the function's answer.
-        heard: takes what comes.
-        seconds: what the session may take.
+        heard: collects what the session sends.
+        seconds: for the whole session.
 
     Raises:
-        Closed: Gemini refuses the session, or ends it.
-        Wrong: anything else but a turn that was heard to its end.
+        Closed: Gemini refuses the session or ends it.
+        CheckFailed: the turn did not complete for another reason.
     """
     turn = types.Content(role="user", parts=[types.Part(text=SAID)])
     with _in_words(heard, seconds):
-        async with asyncio.timeout(seconds), _session(grant, NO_MODEL, lock.hostile) as session:
+        async with asyncio.timeout(seconds), _session(grant, NO_MODEL, expected.hostile) as session:
             heard.opened = True
             await session.send_client_content(turns=turn, turn_complete=True)
             await _listen(session, heard)
             heard.turn_complete = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(AFTER_TURN):
-                    while lock.awaits_more(heard):
+                    while expected.awaits_more(heard):
                         await _listen(session, heard)
 
 
-async def open_as_the_policy(grant: Mapping[str, str], lock: Lock, seconds: float) -> None:
-    """Open a session with the policy's own setup, and leave it.
+async def open_as_the_policy(grant: Mapping[str, str], expected: Expected, seconds: float) -> None:
+    """Open a session with the policy's own setup, and close it.
 
     Raises:
         Closed: Gemini refuses the session.
-        Wrong: it cannot be told.
+        CheckFailed: the session failed for another reason.
     """
     heard = Heard()
     with _in_words(heard, seconds):
-        async with asyncio.timeout(seconds), _session(grant, lock.model, lock.policys):
+        async with asyncio.timeout(seconds), _session(grant, expected.model, expected.own):
             heard.opened = heard.turn_complete = True
 
 
 async def _listen(session: AsyncSession, heard: Heard) -> None:
-    """Hear a turn to its end, or to a call: nobody answers that."""
+    """Listen until the turn ends, or until a call, which is not answered."""
     async for message in session.receive():
         heard.take(message)
         if heard.called:
@@ -234,38 +236,40 @@ async def _listen(session: AsyncSession, heard: Heard) -> None:
 async def _session(
     grant: Mapping[str, str], model: str, config: types.LiveConnectConfig
 ) -> AsyncIterator[AsyncSession]:
-    """A session on a grant. The SDK connects by `wss` alone."""
+    """Open a session with a token. The SDK connects only by `wss`."""
     base = grant["webSocketUrl"].removeprefix("wss://").partition("/ws/")[0]
     options = types.HttpOptions(api_version=grant["apiVersion"], base_url=f"https://{base}")
     client = genai.Client(api_key=grant["name"], vertexai=False, http_options=options)
     async with client.aio.live.connect(model=model, config=config) as session:
         if session.setup_complete is None:
-            raise Wrong("the session began with something else than setupComplete")
+            raise CheckFailed("the first message of the session was not setupComplete")
         yield session
 
 
 @contextmanager
 def _in_words(heard: Heard, seconds: float) -> Iterator[None]:
-    """Say whatever ends a session before its time as `Closed` or `Wrong`."""
+    """Turn every error that ends a session early into `Closed` or `CheckFailed`."""
     try:
         yield
-    except (Wrong, Closed):
+    except (CheckFailed, Closed):
         raise
     except APIError as error:
         raise Closed(error.code, str(error.details), opened=heard.opened) from None
     except websockets.ConnectionClosed as error:
         end = error.rcvd
-        code, reason = (end.code, end.reason) if end else (1006, "the connection broke off")
+        code, reason = (end.code, end.reason) if end else (1006, "the connection was lost")
         raise Closed(code, reason, opened=heard.opened) from None
     except websockets.InvalidStatus as error:
         status = error.response.status_code
         raise Closed(status, "no socket at all", opened=False) from None
     except TimeoutError:
         if heard.turn_complete:
-            return  # only the goodbye was late
-        what = f"opened, {heard} heard, and no end of it" if heard.opened else "no session"
-        raise Wrong(f"{what} within {seconds:g} s") from None
+            return  # only the close was late
+        what = (
+            f"opened, {heard} received, but the turn did not end" if heard.opened else "no session"
+        )
+        raise CheckFailed(f"{what} within {seconds:g} s") from None
     except (OSError, websockets.WebSocketException) as error:
-        raise Wrong(f"no session: {str(error) or type(error).__name__}") from None
-    except Exception as error:  # the SDK says many things in many ways; their texts hold messages
-        raise Wrong(f"google-genai failed over what came: {type(error).__name__}") from None
+        raise CheckFailed(f"no session: {str(error) or type(error).__name__}") from None
+    except Exception as error:  # the SDK raises many kinds, whose texts quote messages
+        raise CheckFailed(f"google-genai failed on a message: {type(error).__name__}") from None

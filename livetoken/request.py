@@ -1,46 +1,97 @@
-"""What is asked for, in either dialect: plain JSON, or the Firebase callable protocol.
+"""The request: one header of each kind, one credential, and a body in either dialect.
 
-Source: https://firebase.google.com/docs/functions/callable-reference.
+A body is plain JSON or the Firebase callable protocol
+(https://firebase.google.com/docs/functions/callable-reference).
 """
 
 import asyncio
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from livetoken.headers import single
+from livetoken.policy import DEFAULT_PROFILE
 from livetoken.refusals import Detail, Reason, Refused
+
+MAX_CREDENTIAL = 8 * 1024
+"""Characters of a credential. A longer one is refused without being parsed."""
 
 MAX_BODY = 8 * 1024
 """Bytes of a request body."""
 
+BODY_TIMEOUT = 5.0
+"""Seconds within which the whole body must arrive."""
+
 MAX_HANDLE = 4096
 """Characters of a resumption handle."""
 
-BODY_TIMEOUT = 5.0
-"""Seconds within which a body must be whole."""
-
-DEFAULT_PROFILE = "default"
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request: a profile's name, the handle of a session that shall go on, and the dialect."""
+class TokenRequest:
+    """What the body asks for.
 
-    profile: str
-    resume: str | None
-    callable: bool
+    `resume` is the handle of a session to resume, `callable` whether the body is in the Firebase
+    callable protocol.
+    """
+
+    profile: str = DEFAULT_PROFILE
+    resume: str | None = None
+    callable: bool = False
 
     def wrap(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Put an answer into the dialect of its request."""
         return {"result": answer} if self.callable else answer
 
 
-async def read(request: Request) -> Ask:
-    """Read what is asked for.
+def single(headers: Headers, name: str, reason: Reason) -> str | None:
+    """Return a header's value, or None if it was not sent.
+
+    Raises:
+        Refused: `reason`, if the header was sent twice: two readers might take two values.
+    """
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise Refused(reason, Detail.HEADER_TWICE)
+    return values[0] if values else None
+
+
+def bearer(headers: Headers) -> str:
+    """Return the one bearer credential of the request (RFC 6750, section 2.1).
+
+    Raises:
+        Refused: NO_CREDENTIAL, or INVALID_ID_TOKEN for one over 8 KiB.
+    """
+    value = single(headers, "authorization", Reason.NO_CREDENTIAL)
+    if value is None:
+        raise Refused(Reason.NO_CREDENTIAL)
+    if len(value) > MAX_CREDENTIAL + len("Bearer "):
+        raise Refused(Reason.INVALID_ID_TOKEN, Detail.TOKEN_TOO_LONG)
+    match = _BEARER.fullmatch(value)
+    if match is None:
+        raise Refused(Reason.NO_CREDENTIAL, Detail.NOT_BEARER)
+    return match[1]
+
+
+def app_check_token(headers: Headers) -> str | None:
+    """Return the App Check token of the request, or None if it was not sent.
+
+    Raises:
+        Refused: APP_CHECK_FAILED for a header that was sent twice or is over 8 KiB.
+    """
+    token = single(headers, "x-firebase-appcheck", Reason.APP_CHECK_FAILED)
+    if token is not None and len(token) > MAX_CREDENTIAL:
+        raise Refused(Reason.APP_CHECK_FAILED, Detail.TOKEN_TOO_LONG)
+    return token
+
+
+async def read(request: Request) -> TokenRequest:
+    """Read the body.
 
     Raises:
         Refused: INVALID_REQUEST, BODY_TOO_LARGE or UNSUPPORTED_MEDIA_TYPE.
@@ -48,7 +99,7 @@ async def read(request: Request) -> Ask:
     media_type = single(request.headers, "content-type", Reason.UNSUPPORTED_MEDIA_TYPE) or ""
     body = await _body(request)
     if not body:
-        return Ask(DEFAULT_PROFILE, None, callable=False)
+        return TokenRequest()
     if media_type.partition(";")[0].strip().lower() != "application/json":
         raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE)
     fields = _object(body)
@@ -63,7 +114,7 @@ async def read(request: Request) -> Ask:
     profile = fields.get("profile", DEFAULT_PROFILE)
     if not isinstance(profile, str):
         raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)
-    return Ask(profile, _handle(fields) if "resume" in fields else None, is_callable)
+    return TokenRequest(profile, _handle(fields) if "resume" in fields else None, is_callable)
 
 
 async def _body(request: Request) -> bytes:
@@ -92,7 +143,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object, refusing a name that stands in it twice (RFC 8259, section 4)."""
+    """Build an object. A name that occurs twice is an error (RFC 8259, section 4)."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError
@@ -100,7 +151,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _handle(fields: dict[str, Any]) -> str:
-    """Return the resumption handle of a request; what it means, only Gemini knows."""
+    """Return the resumption handle of a request. Only Gemini knows what it means."""
     handle = fields["resume"]
     if not isinstance(handle, str):
         raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)

@@ -1,10 +1,10 @@
-"""A policy's profiles, compiled by google-genai into the exact bodies that Gemini gets.
+"""A profile's request body, as google-genai writes it.
 
-The SDK is the only thing that knows how a `LiveConnectConfig` is written on the wire, so it does
-the writing, through its public API and a transport that keeps the request instead of sending it.
-What it would let pass or drop in silence is refused here first, by its own types.
+Only the SDK knows how a `LiveConnectConfig` is written on the wire. So it does the writing, through
+its public API and a transport that keeps the request instead of sending it. `strict` and
+`policy_file` first refuse what the SDK would let pass or drop.
 
-Importing this module imports google-genai, which costs about half a second.
+Importing this module imports google-genai, which takes about half a second.
 """
 
 import base64
@@ -26,78 +26,102 @@ from google import genai
 from google.genai import types
 from google.genai.errors import ExperimentalWarning
 
-from livetoken.constraint import SETUP
-from livetoken.models import MODELS
-from livetoken.policy import Policy, Profile
-from livetoken.problems import Problems, dotted
-from livetoken.setup import mask
-from livetoken.typecheck import Mistake, Path, check
+from livetoken.compile import policy_file
+from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
+from livetoken.compile.strict import Found, Path
+from livetoken.constraint import SETUP, mask
+from livetoken.instruction import ClaimText
+from livetoken.mistakes import Mistake, Mistakes, dotted
+from livetoken.policy import CallerRules, Policy, Profile, Requirement
 
 Body = dict[str, Any]
 
-NOT_OURS = {
-    "http_options": "is the client's, not the session's; Gemini would never see it",
-    "generation_config": "write its fields here, without generation_config around them",
-}
 _VERTEX_ONLY = re.compile(r"(\w+) parameter is only supported in")
+"""What google-genai says of a field that only Vertex AI has."""
 
 
-def compile_policy(policy: Policy) -> dict[str, Body]:
-    """Compile every profile: its name to its request body, without the times.
+def compile_policy(source: bytes) -> Policy:
+    """Compile a policy's bytes.
 
     Raises:
-        Problems: every mistake of the policy, in a profile's `config` or not, with its path.
+        Mistakes: every mistake in the policy.
     """
-    problems = list(policy.problems)
+    return compile_document(policy_file.parse(source))
+
+
+def compile_document(document: Mapping[str, Any]) -> Policy:
+    """Compile a parsed policy.
+
+    Raises:
+        Mistakes: every mistake in the policy.
+    """
+    table, found = policy_file.read(document)
+    version = "v1alpha" if table is None else table.api_version
     bodies: dict[str, Body] = {}
     with _without_variables():
-        for profile in policy.profiles.values():
+        for name, config in policy_file.configs(document).items():
+            at = ("profiles", name, "config")
+            model = "none" if table is None else table.profiles[name].model
             try:
-                mistakes = list(_mistakes(profile))
-                sound = _without(profile.config, [path for path, _ in mistakes])
-                bodies[profile.name], more = _compile(policy.api_version, profile.model, sound)
-                if left_open := mask(profile.client_may_set):
-                    bodies[profile.name]["fieldMask"] = left_open
-                mistakes += more
+                wrong = [path[len(at) :] for path, _ in found if path[: len(at)] == at]
+                bodies[name], more = _compile(version, model, _without(config, wrong))
+                found += [((*at, *path), message) for path, message in more]
             except RecursionError:
-                mistakes = [((), "is nested too deeply")]
-            at = ("profiles", profile.name, "config")
-            problems += [f"{dotted(*at, *path)}: {message}" for path, message in mistakes]
-    if problems:
-        raise Problems(problems)
-    return bodies
+                found.append((at, "is nested too deeply"))
+    if table is None or found:
+        mistakes = (Mistake(dotted(*path), message) for path, message in found)
+        raise Mistakes(mistakes, policy_file.app_check(document))
+    return _decided(table, bodies)
 
 
-def _mistakes(profile: Profile) -> Iterator[Mistake]:
-    """Everything that can be told before the SDK converts anything."""
-    config = dict(profile.config)
-    for name, message in NOT_OURS.items():
-        if config.pop(name, None) is not None:
-            yield (name,), message
-    yield from check(types.LiveConnectConfig, config)
-    if "response_modalities" not in config:
-        yield ("response_modalities",), 'is required, such as ["AUDIO"]'
-    resumption = config.get("session_resumption")
-    if isinstance(resumption, dict) and "handle" in resumption:
-        yield ("session_resumption", "handle"), "belongs to one session, not to a policy"
-    instruction = config.get("system_instruction")
-    if instruction in ("", {}):
-        yield ("system_instruction",), "is empty: leave it out"
-    yield from _thinking(profile)
+def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
+    """Return the decided policy."""
+    callers = table.callers
+    return Policy(
+        api_version=table.api_version,
+        callers=CallerRules(
+            callers.allow_anonymous,
+            callers.app_check,
+            _requirements(callers.require, "callers"),
+            callers.max_auth_age,
+        ),
+        profiles={
+            name: _profile(name, profile, bodies[name]) for name, profile in table.profiles.items()
+        },
+    )
 
 
-def _thinking(profile: Profile) -> Iterator[Mistake]:
-    model = MODELS.get(profile.model.removeprefix("models/"))
-    thinking = profile.config.get("thinking_config")
-    level = thinking.get("thinking_level") if isinstance(thinking, dict) else None
-    if model is not None and model.thinking_level != (level is not None):
-        verb = "demands" if model.thinking_level else "refuses"
-        yield ("thinking_config", "thinking_level"), f"{profile.model} {verb} one"
+def _profile(name: str, table: ProfileTable, body: Body) -> Profile:
+    left_open = mask(table.client_may_set)
+    start_within = min(START_WITHIN, table.expires_in)
+    return Profile(
+        name=name,
+        model=table.model,
+        expires_in=table.expires_in,
+        start_within=start_within if table.start_within is None else table.start_within,
+        limits=table.limit,
+        require=_requirements(table.require, "profiles", name),
+        claims=tuple(
+            ClaimText(
+                claim, each.max_length, each.default, dotted("profiles", name, "claims", claim)
+            )
+            for claim, each in table.claims.items()
+        ),
+        client_may_set=table.client_may_set,
+        body={**body, "fieldMask": left_open} if left_open else body,
+    )
 
 
-def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body, list[Mistake]]:
-    """Compile one profile, taking out what the SDK refuses until it compiles."""
-    mistakes: list[Mistake] = []
+def _requirements(table: Mapping[str, Any], *above: str) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(claim, tuple(accepted), dotted(*above, "require", *path))
+        for path, claim, accepted in policy_file.claims(table)
+    )
+
+
+def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body, list[Found]]:
+    """Compile one profile. What the SDK refuses is taken out, until the rest compiles."""
+    mistakes: list[Found] = []
     while config:
         try:
             with warnings.catch_warnings(record=True) as raised:
@@ -113,7 +137,7 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
             path = _remove(config, match[1]) if match else None
             if path is None:
                 return {}, [*mistakes, ((), str(error))]
-            mistakes.append((path, "is for Vertex AI, which has no tokens"))
+            mistakes.append((path, "exists only on Vertex AI, which has no ephemeral tokens"))
             continue
         mistakes += [
             ((), str(warning.message))
@@ -125,7 +149,7 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
 
 
 def _request_body(api_version: str, model: str, config: types.LiveConnectConfig) -> Body:
-    """Have google-genai write the request, and keep it instead of sending it."""
+    """Let google-genai write the request, and return it instead of sending it."""
     client, kept = _recorder(api_version)
     constraints = types.LiveConnectConstraints(model=model, config=config)
     client.auth_tokens.create(
@@ -136,9 +160,9 @@ def _request_body(api_version: str, model: str, config: types.LiveConnectConfig)
 
 @cache
 def _recorder(api_version: str) -> tuple[genai.Client, list[bytes]]:
-    """Return a client that sends nothing, and the requests that it keeps.
+    """Return a client that sends nothing, and the list of requests that it keeps.
 
-    One for all profiles: making a client costs ten times what a request does.
+    All profiles share it, because making a client costs ten times as much as a request.
     """
     kept: list[bytes] = []
 
@@ -154,7 +178,7 @@ def _recorder(api_version: str) -> tuple[genai.Client, list[bytes]]:
 
 
 def _dropped(config: types.LiveConnectConfig, body: Body) -> Iterator[Path]:
-    """The paths whose value does not come out in the body: a net under every other check."""
+    """Yield the paths whose values are missing in the body, as a net under all other checks."""
     setup = {name: value for name, value in body[SETUP].items() if name != "model"}
     wire = Counter(value for _, value in _leaves(setup))
     for path, value in _leaves(config.model_dump(exclude_none=True)):
@@ -164,7 +188,7 @@ def _dropped(config: types.LiveConnectConfig, body: Body) -> Iterator[Path]:
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every scalar and every empty table or list, with its path, as JSON."""
+    """Yield every scalar and every empty table or list as JSON, with its path."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _leaves(inner, (*path, key))
@@ -176,14 +200,14 @@ def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def _scalar(value: Any) -> str:
-    """A value that JSON has no type for, as google-genai writes it."""
+    """Return a value that JSON has no type for as google-genai writes it."""
     if isinstance(value, bytes):
         return base64.urlsafe_b64encode(value).decode()
     return str(value.isoformat())
 
 
 def _remove(value: Any, name: str, path: Path = ()) -> Path | None:
-    """Take the first key of that name out of a tree and return its path."""
+    """Remove the first key of a name from a tree, and return its path."""
     if isinstance(value, dict):
         if name in value:
             del value[name]
@@ -198,7 +222,7 @@ def _remove(value: Any, name: str, path: Path = ()) -> Path | None:
 
 
 def _without(config: Mapping[str, Any], paths: list[Path]) -> dict[str, Any]:
-    """Return a copy of a config without what stands at some paths, down to the first list."""
+    """Return a copy of a config without some paths, each cut at its first list."""
     left = deepcopy(dict(config))
     for path in paths:
         at: Any = left
@@ -212,7 +236,7 @@ def _without(config: Mapping[str, Any], paths: list[Path]) -> dict[str, Any]:
 
 @contextmanager
 def _without_variables() -> Iterator[None]:
-    """Hide what the SDK would read: project, version, key, mode, proxies, authorities."""
+    """Hide the variables that the SDK reads: project, version, key, mode, proxies, authorities."""
     ours = ("GOOGLE_", "GEMINI_", "SSL_CERT_")
     hidden = {
         name: value

@@ -1,79 +1,80 @@
-"""The table that `smoke` prints: a row a check, as it ends, with nothing secret in it."""
+"""The table that `smoke` prints: one row for each check, as it ends, without secrets."""
 
 from collections.abc import Awaitable, Callable
 from textwrap import wrap
 
 WIDTH = 100  # characters
 
-_INDENT = 32  # characters, of what stands beside a check's name
-_LEAST_SECRET = 8  # characters: a shorter part of a token says nothing
+_INDENT = 32  # characters before the text beside a check's name
+_LEAST_SECRET = 8  # characters; a shorter part of a token is not secret
 
 
-class Wrong(Exception):
-    """What came is not what must come; the text is the row's."""
+class CheckFailed(Exception):
+    """A check failed. The text goes into its row."""
 
 
 class Table:
     """Rows in groups.
 
     Args:
-        out: takes each line.
+        out: prints a line.
     """
 
     def __init__(self, out: Callable[[str], None]) -> None:
         self._out = out
         self._group = ""
-        self._right = 0
-        self._wrong: dict[str, list[str]] = {}
-        self._left_out: dict[str, list[str]] = {}
+        self._passed = 0
+        self._failed: dict[str, list[str]] = {}
+        self._skipped: dict[str, list[str]] = {}
         self._secrets: set[str] = set()
 
     @property
     def all_right(self) -> bool:
-        """Whether checks ran, and every one is as it must be."""
-        return self._right > 0 and not self._wrong
+        """Whether at least one check ran, and none failed."""
+        return self._passed > 0 and not self._failed
 
     def hide(self, token: str) -> str:
-        """Keep a token out of whatever is printed from now on, each of its parts too."""
+        """Keep a token, and each of its parts, out of everything that is printed from now on."""
         parts = token.replace("/", ".").split(".")
         self._secrets |= {part for part in (token, *parts) if len(part) >= _LEAST_SECRET}
         return token
 
     def group(self, name: str) -> None:
-        """Begin a group of rows."""
+        """Start a group of rows."""
         self._group = name
         self._out(f"\n{self._printable(name)}")
 
     async def check(self, name: str, check: Awaitable[str]) -> bool:
-        """Run a check and write its row; returns whether all is as it must be.
+        """Run a check and print its row. Returns whether it passed.
 
         Args:
-            check: returns what came, or raises `Wrong`.
+            check: returns what it found, or raises `CheckFailed`.
         """
         try:
             came = await check
-        except Wrong as wrong:
-            came = str(wrong)
-        except Exception as error:  # a row as any other: the checks after it go on
-            came = f"this command failed with {type(error).__name__}"
+        except CheckFailed as error:
+            came = str(error)
+        except Exception as error:  # also one row, so that the other checks go on
+            came = f"the check itself failed with {type(error).__name__}"
         else:
-            self._right += 1
+            self._passed += 1
             self._row("ok", name, came)
             return True
-        self._wrong.setdefault(self._group, []).append(name)
-        self._row("WRONG", name, came)
+        self._failed.setdefault(self._group, []).append(name)
+        self._row("FAILED", name, came)
         return False
 
     def leave_out(self, name: str, why: str) -> None:
-        """Write the row of what is not checked."""
-        self._left_out.setdefault(self._group, []).append(name)
-        self._row("-", name, f"left out: {why}")
+        """Print the row of a check that was not run."""
+        self._skipped.setdefault(self._group, []).append(name)
+        self._row("-", name, f"skipped: {why}")
 
     def sum_up(self) -> None:
-        """Write the last lines."""
-        of = self._right + sum(map(len, self._wrong.values()))
-        self._out(f"\n{self._right} of {of} as they must be.")
-        for title, groups in (("Not so", self._wrong), ("Left out", self._left_out)):
+        """Print the summary."""
+        failed = sum(map(len, self._failed.values()))
+        verdict = f"{failed} of {self._passed + failed} checks failed." if failed else None
+        self._out(f"\n{verdict or f'{self._passed} checks passed.'}")
+        for title, groups in (("Failed", self._failed), ("Skipped", self._skipped)):
             if groups:
                 listed = "; ".join(
                     f"{group} ({', '.join(names)})" for group, names in groups.items()

@@ -1,7 +1,7 @@
-"""The proof that a deployment works: asked from outside, and its tokens used.
+"""`smoke`: test a deployment from outside, and use its tokens.
 
-Nothing that must be refused could mint a token if it were not: such requests name a profile that
-does not exist.
+Requests that must be refused name a profile that does not exist, so that they could not mint a token
+even if they were accepted.
 """
 
 import asyncio
@@ -14,14 +14,15 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from livetoken import answers
-from livetoken.constraint import Compiled
+from livetoken.cli.smoke import tokens
+from livetoken.cli.smoke.function import Answer, Function, TestUser, expect, refusal
+from livetoken.cli.smoke.options import ANY, Options
+from livetoken.cli.smoke.profile import ProfileChecks
+from livetoken.cli.smoke.session import Expected
+from livetoken.cli.smoke.table import CheckFailed, Table
 from livetoken.origins import Origins
 from livetoken.policy import Policy
 from livetoken.refusals import Reason
-from livetoken.smoke import tokens
-from livetoken.smoke.function import Answer, Function, Person, expect, refusal
-from livetoken.smoke.options import ANY, Options
-from livetoken.smoke.table import Table, Wrong
 
 FOREIGN_ORIGIN = "https://livetoken-smoke.invalid"
 NO_PROFILE = {"profile": "livetoken-smoke-no-such-profile"}
@@ -32,18 +33,18 @@ _PREFLIGHT = {
 }
 
 
-def run(options: Options, policy: Policy, bodies: Mapping[str, Any]) -> int:
-    """Check a deployment and print the table; returns 0 where all is as it must be, or else 1.
+def run(options: Options, policy: Policy, configs: Mapping[str, Mapping[str, Any]]) -> int:
+    """Check a deployment and print the table. Returns 0 if all checks passed, or else 1.
 
     Args:
-        policy: what is deployed.
-        bodies: what it compiles to, by profile.
+        policy: the deployed policy.
+        configs: the config of each profile, as written.
     """
-    logging.disable()  # the table says what there is to say
+    logging.disable()  # the table says it all
     table = Table(lambda line: print(line, flush=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        asyncio.run(_Smoke(options, policy, bodies, table).everything())
+        asyncio.run(_Smoke(options, policy, configs, table).everything())
     table.sum_up()
     return 0 if table.all_right else 1
 
@@ -52,20 +53,24 @@ class _Smoke:
     """One run: the endpoint, then each profile."""
 
     def __init__(
-        self, options: Options, policy: Policy, bodies: Mapping[str, Any], table: Table
+        self,
+        options: Options,
+        policy: Policy,
+        configs: Mapping[str, Mapping[str, Any]],
+        table: Table,
     ) -> None:
         self._options = options
         self._policy = policy
-        self._bodies = bodies
+        self._configs = configs
         self._table = table
         self._function = Function(options.url, options.seconds)
-        self._person = Person(
+        self._user = TestUser(
             self._function, options.app_check_command, options.seconds, table.hide
         )
         self._is_ours = False
 
     async def everything(self) -> None:
-        """Check everything, a row each."""
+        """Run every check, one row each."""
         self._table.group("endpoint")
         why_not = await self._endpoint()
         for name in self._options.profiles or self._policy.profiles:
@@ -73,19 +78,17 @@ class _Smoke:
             if why_not is not None:
                 self._table.leave_out("mint and session", why_not)
                 continue
-            from livetoken.smoke.profile import ProfileChecks  # and google-genai, half a second
-
-            compiled = Compiled(self._policy.profiles[name], self._bodies[name])
+            expected = Expected(self._policy.profiles[name], self._configs[name])
             await ProfileChecks(
-                self._person, self._policy, compiled, self._options.seconds, self._table
+                self._user, self._policy, expected, self._options.seconds, self._table
             ).everything()
 
     async def _endpoint(self) -> str | None:
-        """Check what is no profile's; returns why none can be checked, or None."""
+        """Check the endpoint. Returns why the profiles cannot be checked, or None if they can."""
         check, leave_out, options = self._table.check, self._table.leave_out, self._options
         await check("no credential", self._no_credential())
         if not self._is_ours:
-            leave_out("all the rest", why := "the function has to answer first")
+            leave_out("everything else", why := "the function must answer first")
             return why
         await check("GET", self._other_method())
         for origin in self._allowed_origins():
@@ -97,17 +100,17 @@ class _Smoke:
         command = options.id_token_command
         if command is None or not await check("sign in", self._sign_in(command)):
             await check("made-up token", self._forged(tokens.made_up()))
-            leave_out("genuine token", why := "it takes an ID token: --id-token-command")
+            leave_out("genuine token", why := "needs an ID token: --id-token-command")
             return why
-        await check("altered signature", self._forged(tokens.altered(self._person.id_token)))
-        await check("no signature", self._forged(tokens.unsigned(self._person.id_token)))
+        await check("altered signature", self._forged(tokens.altered(self._user.id_token)))
+        await check("no signature", self._forged(tokens.unsigned(self._user.id_token)))
         if self._policy.callers.app_check != "off":
             await check("no App Check token", self._no_app_check())
             if options.app_check_command is None:
-                leave_out("genuine token", why := "it takes App Check: --app-check-command")
+                leave_out("genuine token", why := "needs App Check: --app-check-command")
                 return why
         accepted = await check("genuine token", self._genuine())
-        return None if accepted else "the test person has to be accepted first"
+        return None if accepted else "the test user must be accepted first"
 
     async def _no_credential(self) -> str:
         answer = await self._function.ask(NO_PROFILE)
@@ -138,12 +141,13 @@ class _Smoke:
         )
         try:
             return _from(FOREIGN_ORIGIN, answer, refusal(Reason.ORIGIN_NOT_ALLOWED))
-        except Wrong as wrong:
-            raise Wrong(f"{wrong}. Where any origin may ask, say --origin '{ANY}'") from None
+        except CheckFailed as error:
+            hint = f"If any origin may ask, add --origin '{ANY}'"
+            raise CheckFailed(f"{error}. {hint}") from None
 
     async def _sign_in(self, command: tuple[str, ...]) -> str:
         token = await tokens.printed(command, "--id-token-command", self._options.seconds)
-        self._person.id_token = self._table.hide(token)
+        self._user.id_token = self._table.hide(token)
         said = tokens.claims(token) or {}
         return f"a token of {said.get('iss')} for {said.get('aud')}"
 
@@ -152,23 +156,23 @@ class _Smoke:
         return expect(answer, refusal(Reason.INVALID_ID_TOKEN))
 
     async def _no_app_check(self) -> str:
-        answer = await self._function.ask(NO_PROFILE, id_token=self._person.id_token)
+        answer = await self._function.ask(NO_PROFILE, id_token=self._user.id_token)
         return expect(answer, refusal(Reason.APP_CHECK_FAILED))
 
     async def _genuine(self) -> str:
-        answer = await self._person.ask(NO_PROFILE)
+        answer = await self._user.ask(NO_PROFILE)
         if answer.reason not in (None, Reason.UNKNOWN_PROFILE):
-            raise self._person.refused(answer)
+            raise self._user.refused(answer)
         return expect(answer, refusal(Reason.UNKNOWN_PROFILE))
 
 
 def _cors(origin: str) -> dict[str, str]:
-    """What this code grants an allowed origin."""
+    """Return the CORS headers that this code gives an allowed origin."""
     return Origins(frozenset({origin})).grant(Headers({"origin": origin}))
 
 
 def _from(origin: str, answer: Answer, expected: Response) -> str:
     try:
         return f"{expect(answer, expected)} for {origin}"
-    except Wrong as wrong:
-        raise Wrong(f"{origin}: {wrong}") from None
+    except CheckFailed as error:
+        raise CheckFailed(f"{origin}: {error}") from None

@@ -1,7 +1,7 @@
-"""The runtime account's own credentials, by google-auth: on Cloud Run, the service's account.
+"""Access tokens of the service account that the function runs as, by google-auth.
 
-google-auth fetches access tokens with blocking calls, hence in a thread, one for all who wait. This
-module is imported only where App Check tokens are used once.
+google-auth fetches access tokens with blocking calls, so one thread does it for all requests that
+wait. Only a policy with `app_check = "consume"` imports this module.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from google.auth.credentials import Credentials, TokenState
 from google.auth.transport.requests import Request
 
 SCOPES = ("https://www.googleapis.com/auth/firebase",)
-RETRY = 2.0  # seconds after a failure before an access token is looked for again
-FETCH_TIMEOUT = 5.0  # seconds for an answer, where google-auth names no time of its own
+RETRY = 2.0  # seconds after a failure before the next try
+FETCH_TIMEOUT = 5.0  # seconds for an answer, if google-auth sets no time of its own
 
 
-class RuntimeAccount:
-    """Access tokens, each kept until it expires, and renewed in the minutes before.
+class ServiceAccount:
+    """Access tokens. Each is kept until it expires and renewed in the minutes before.
 
     Args:
-        now: seconds on a clock that never goes back.
+        now: seconds on a monotonic clock.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -34,10 +34,10 @@ class RuntimeAccount:
         self._refresh: asyncio.Task[None] | None = None
 
     async def headers(self) -> Mapping[str, str]:
-        """Return the headers of a request in the account's name.
+        """Return the headers that authorise a request as this account.
 
         Raises:
-            OSError: no access token can be had.
+            OSError: there is no access token.
         """
         due = self._now() >= self._retry_at
         if self._state() is not TokenState.FRESH and self._refresh is None and due:
@@ -51,7 +51,7 @@ class RuntimeAccount:
         return headers
 
     def forget(self) -> None:
-        """Take no more of the access token, which was refused."""
+        """Drop the access token, because it was refused."""
         self._credentials = None
 
     def _state(self) -> TokenState:
@@ -61,10 +61,10 @@ class RuntimeAccount:
         return state
 
     async def _fetch(self) -> None:
-        """Find or refresh the credentials; a failure is left for the token's absence to tell."""
+        """Find or refresh the credentials. If that fails, there is simply no token."""
         try:
             self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
-        except Exception:  # google-auth's own, its transport's, a key file's: no token either way
+        except Exception:  # of google-auth, its transport or a key file: no token either way
             self._retry_at = self._now() + RETRY
         finally:
             self._refresh = None
@@ -72,7 +72,7 @@ class RuntimeAccount:
 
 def _refreshed(credentials: Any) -> Credentials:
     session = requests.Session()
-    session.trust_env = False  # no proxy is given a token
+    session.trust_env = False  # no proxy gets a token
     request: Any = functools.partial(Request(session), timeout=FETCH_TIMEOUT)
     if credentials is None:
         credentials, _ = google.auth.default(scopes=SCOPES, request=request)

@@ -1,0 +1,1 @@
+"""`python -m livetoken`: the commands that people and scripts run. Nothing here is deployed."""

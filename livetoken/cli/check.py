@@ -1,0 +1,247 @@
+"""What `check` prints: what each profile allows, or the mistakes, as text or as JSON."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, TypeAlias
+
+from livetoken.cli import advice
+from livetoken.constraint import FIELDS
+from livetoken.mistakes import Mistake
+from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile
+
+WIDTH = 100  # characters
+
+Config: TypeAlias = Mapping[str, Any]
+"""The config of a profile, as written in the policy."""
+Facts: TypeAlias = Mapping[str, Any]
+"""What `--json` prints."""
+
+_INDENT = 21  # characters before the text beside a label
+_WIDEST_NAME = 40  # characters, in a column
+_TIMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_APP_CHECK = {
+    "off": "from any app: App Check is off",
+    "required": "from an app with an App Check token",
+    "consume": "from an app with an App Check token, each accepted once",
+}
+
+_Row: TypeAlias = tuple[str, Iterable[str]]
+"""A label, and the lines beside it."""
+
+
+def describe(policy: Policy, configs: Mapping[str, Config]) -> dict[str, Any]:
+    """Return what a policy allows, with its warnings.
+
+    `default_profile` is the profile of a request that does not name one, or None. Times are in
+    seconds. `locked` lists the fields that the config sets, `locked_empty` the fields of the setup
+    that it leaves out, `open` those that the client may set. `cost` is the longest that sessions
+    can last: that of one token, and those that one caller can start in a window of each limit. A
+    session ends with its token, so `expires_in` is the bound; that connections end earlier is not
+    promised by Gemini.
+    """
+    return {
+        "api_version": policy.api_version,
+        "default_profile": DEFAULT_PROFILE if DEFAULT_PROFILE in policy.profiles else None,
+        "profiles": {
+            name: _allowed(policy.callers, profile, configs[name])
+            for name, profile in policy.profiles.items()
+        },
+        "warnings": [asdict(each) for each in advice.of(policy, configs)],
+    }
+
+
+def _allowed(callers: CallerRules, profile: Profile, config: Config) -> dict[str, Any]:
+    ends = profile.expires_in
+    set_or_open = {*config, *profile.client_may_set}
+    return {
+        "model": profile.model,
+        "who_may": {
+            "allow_anonymous": callers.allow_anonymous,
+            "app_check": callers.app_check,
+            "max_auth_age_seconds": callers.max_auth_age,
+            "require": [
+                {"claim": ".".join(each.claim), "accepted": each.accepted}
+                for each in (*callers.require, *profile.require)
+            ],
+        },
+        "limits": [asdict(each) for each in profile.limits],
+        "start_within_seconds": profile.start_within,
+        "expires_in_seconds": ends,
+        "open": profile.client_may_set,
+        "locked": [{"field": name, "value": value} for name, value in config.items()],
+        "locked_empty": [name for name in FIELDS if name not in set_or_open],
+        "claims": [
+            {"claim": each.claim, "max_length": each.max_length, "default": each.default}
+            for each in profile.claims
+        ],
+        "cost": {
+            "session_seconds": ends,
+            "windows": [
+                {"seconds": each.seconds, "session_seconds": each.amount * ends}
+                for each in profile.limits
+            ],
+        },
+    }
+
+
+def as_json(facts: Facts) -> str:
+    """Return the facts as JSON."""
+    return json.dumps(facts, indent=2)
+
+
+def mistakes_as_json(mistakes: Iterable[Mistake]) -> str:
+    """Return mistakes as JSON."""
+    return json.dumps({"problems": [each._asdict() for each in mistakes]}, indent=2)
+
+
+def as_text(facts: Facts) -> str:
+    """Return the facts as text, in lines of at most `WIDTH` characters."""
+    lines: list[str] = []
+    for name, allowed in facts["profiles"].items():
+        lines.append(name)
+        for label, beside in _rows(facts["api_version"], allowed):
+            lines += _labelled(label, beside)
+        lines.append("")
+    if facts["default_profile"] is None:
+        lines += [f"There is no profile {DEFAULT_PROFILE}: every request must name one.", ""]
+    lines += _warnings(facts["warnings"])
+    path, current = facts["lock"]["path"], facts["lock"]["current"]
+    lines += _wrapped(f"{path} is current." if current else stale(path), WIDTH)
+    return "\n".join(lines)
+
+
+def stale(lock: Path | str) -> str:
+    """Return the sentence for a lock that is not what the policy compiles to."""
+    return f"{lock} is not current. Run: python -m livetoken lock"
+
+
+def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
+    starts, ends = _short(allowed["start_within_seconds"]), _short(allowed["expires_in_seconds"])
+    yield "model", [f"{allowed['model']}, {api_version}"]
+    yield "callers", _callers(allowed["who_may"])
+    yield "rate limit", _rate_limit(allowed["limits"])
+    yield "one token", [f"one session, which starts within {starts} and ends after {ends}"]
+    yield "lost connection", [_lost_connection(allowed)]
+    yield "cost at most", _cost(allowed["cost"])
+    yield "client may set", [", ".join(allowed["open"]) or "nothing: its own setup is ignored"]
+    if allowed["claims"]:
+        yield "claims", _columns((each["claim"], _claim(each)) for each in allowed["claims"])
+    locked = [(each["field"], _value(each["value"])) for each in allowed["locked"]]
+    yield "locked", _columns([*locked, ("everything else", "empty")])
+
+
+def _callers(rules: Facts) -> Iterator[str]:
+    anonymous = "anonymous accounts too" if rules["allow_anonymous"] else "no anonymous accounts"
+    yield f"with an accepted ID token; {anonymous}"
+    yield _APP_CHECK[rules["app_check"]]
+    if rules["max_auth_age_seconds"] is not None:
+        yield f"signed in at most {_short(rules['max_auth_age_seconds'])} ago"
+    for rule in rules["require"]:
+        accepted = " or ".join(json.dumps(each, ensure_ascii=False) for each in rule["accepted"])
+        yield f"whose {rule['claim']} is {accepted}"
+
+
+def _rate_limit(limits: Iterable[Facts]) -> Iterator[str]:
+    if not limits:
+        yield "none"
+    for limit in limits:
+        yield f"{_count(limit['amount'], 'token')} per caller in {_long(limit['seconds'])}"
+
+
+def _lost_connection(allowed: Facts) -> str:
+    if "session_resumption" in allowed["open"]:
+        return "the session can be resumed if the client asked for it"
+    if any(each["field"] == "session_resumption" for each in allowed["locked"]):
+        return "the session can be resumed"
+    return "the session is lost"
+
+
+def _cost(cost: Facts) -> Iterator[str]:
+    yield f"{_minutes(cost['session_seconds'])} per session"
+    if not cost["windows"]:
+        yield "no bound on the sessions of one caller"
+    for window in cost["windows"]:
+        minutes, time = _minutes(window["session_seconds"]), _long(window["seconds"])
+        yield f"{minutes} per caller in {time}"
+
+
+def _claim(claim: Facts) -> str:
+    default = claim["default"]
+    without = "refused" if default is None else json.dumps(default, ensure_ascii=False)
+    return f"at most {_count(claim['max_length'], 'character')}; without it: {without}"
+
+
+def _warnings(warnings: Iterable[Facts]) -> Iterator[str]:
+    """Yield every reason once, with all its paths."""
+    paths: dict[tuple[str, str], list[str]] = {}
+    for each in warnings:
+        paths.setdefault((each["code"], each["message"]), []).append(each["path"])
+    if paths:
+        yield "Warnings"
+    for (code, message), about in paths.items():
+        yield from _labelled(code, [*about, message])
+    if paths:
+        yield ""
+
+
+def _labelled(label: str, beside: Iterable[str]) -> Iterator[str]:
+    for text in beside:
+        for line in _wrapped(text, WIDTH - _INDENT):
+            yield f"  {label:<{_INDENT - 2}}{line}"
+            label = ""
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(_printable(text), width, break_on_hyphens=False)
+
+
+def _columns(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield two columns, each row clipped to one line."""
+    kept = [(_printable(name), _printable(value)) for name, value in rows]
+    widest = max(min(len(name), _WIDEST_NAME) for name, _ in kept)
+    for name, value in kept:
+        line = f"{name:<{widest}}  {value}"
+        yield line if len(line) <= WIDTH - _INDENT else line[: WIDTH - _INDENT - 1] + "…"
+
+
+def _value(value: Any) -> str:
+    """Return a setting on one line, without brackets. An empty table is `on`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items()) or "on"
+    if isinstance(value, list):
+        return "; ".join(map(_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(str(value).split())
+
+
+def _printable(text: str) -> str:
+    """Escape every character that would move the cursor or end the line."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _short(seconds: int) -> str:
+    """Return a time as a policy writes it, such as `1h30m`."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def _long(seconds: int) -> str:
+    """Return a time in its largest whole unit, such as `10 minutes`."""
+    unit, size = next(each for each in _TIMES if seconds % each[1] == 0)
+    return _count(seconds // size, unit)
+
+
+def _minutes(seconds: int) -> str:
+    """Return minutes, rounded up to a tenth."""
+    whole, tenth = divmod(-(-seconds // 6), 10)
+    return f"{whole:,}.{tenth} minutes" if tenth else _count(whole, "minute")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,394 @@
+"""`policy.toml`: its one definition, by which it is read, checked and described to editors."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from google.genai import types
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+)
+from pydantic_core.core_schema import ValidationInfo
+
+from livetoken import instruction
+from livetoken.compile.models import MODELS
+from livetoken.compile.strict import Found, Invalid, Path, Table, found_in, mirror
+from livetoken.constraint import FIELDS
+from livetoken.mistakes import Mistake, Mistakes
+from livetoken.policy import Limit, Scalar
+
+MOST_EXPIRES_IN = 20 * 3600
+"""Seconds. Gemini accepts less than this."""
+
+EXPIRES_IN = 30 * 60
+"""Seconds. Gemini's own default; it is always sent."""
+
+START_WITHIN = 60
+"""Seconds. Gemini's own default; it is always sent."""
+
+MOST_NUMBER = 2**53
+"""Up to here, JSON numbers mean the same to every reader (RFC 8259, section 6)."""
+
+_PART = r"[^{}.\s](?:[^{}.]*[^{}.\s])?"
+_CLAIM = rf"{_PART}(?:\.{_PART})*"
+_PROFILE = r"[A-Za-z0-9_-]{1,64}"
+_MODEL = r"(?:models/)?[a-z0-9][a-z0-9.-]*"
+_TIME = r"(?=.*[1-9])(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?"
+_UNITS = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86_400,
+    "month": 30 * 86_400,
+    "year": 360 * 86_400,
+}
+"""Seconds, as the limits library counts them."""
+_LIMIT = rf"\s*([1-9][0-9]{{0,5}})\s*(?:/|per)\s*([1-9][0-9]{{0,3}})?\s*({'|'.join(_UNITS)})s?\s*"
+_SCALARS = {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}}
+
+
+def _matching(pattern: str, message: str) -> Callable[[object], str]:
+    """Return a validator of text of some form."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
+            return value
+        raise Invalid(message)
+
+    return read
+
+
+def _whole(pattern: str) -> WithJsonSchema:
+    """Describe text that a pattern matches as a whole."""
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$"})
+
+
+def _seconds(value: object) -> int:
+    match = re.fullmatch(_TIME, value) if isinstance(value, str) else None
+    if match is None:
+        raise Invalid('must be a time over 0, such as "90s", "30m" or "1h30m"')
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _limits(value: object) -> tuple[Limit, ...]:
+    parts = value.split(";") if isinstance(value, str) else [""]
+    matches = [re.fullmatch(_LIMIT, part) for part in parts]
+    limits = [
+        Limit(int(match[1]), int(match[2] or 1) * _UNITS[match[3]]) for match in matches if match
+    ]
+    if len(limits) < len(parts):
+        units = ", ".join(_UNITS)
+        raise Invalid(f'must be such as "30/hour" or "5/10 minutes; 50/day", of {units}')
+    if len({limit.seconds for limit in limits}) < len(limits):
+        raise Invalid("has two limits over the same time")
+    return tuple(limits)
+
+
+def _required(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid("must be a table of claims, each with a list of accepted values")
+    leaves = [(path, _mistake(claim, accepted)) for path, claim, accepted in claims(value)]
+    if found := [(path, message) for path, message in leaves if message]:
+        raise Invalid(found)
+    return value
+
+
+def claims(
+    table: Mapping[str, Any], above: Path = (), path: Path = ()
+) -> Iterator[tuple[Path, Path, Any]]:
+    """Yield every claim of `require`: its path in the table, the claim, and its accepted values.
+
+    A dot, or a table in the table, goes one object deeper.
+    """
+    for key, value in table.items():
+        claim = (*above, *key.split("."))
+        if isinstance(value, dict) and value:
+            yield from claims(value, claim, (*path, key))
+        else:
+            yield (*path, key), claim, value
+
+
+def _mistake(claim: Path, accepted: object) -> str | None:
+    """Return what is wrong with a claim of `require` or with its accepted values."""
+    if not all(part and part == part.strip() for part in claim):
+        return "is not the path of a claim"
+    if not isinstance(accepted, list) or not accepted:
+        return "must be a list of accepted values, at least one"
+    if not all(_is_scalar(each) for each in accepted):
+        return "must be a list of texts, numbers up to 2^53, true and false"
+    return None
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether a claim could have this value."""
+    if type(value) in (int, float):
+        return bool(abs(value) <= MOST_NUMBER)
+    return isinstance(value, Scalar)
+
+
+def _once(names: list[str]) -> tuple[str, ...]:
+    twice = [index for index, name in enumerate(names) if name in names[:index]]
+    if twice:
+        raise Invalid(((str(index),), "is listed twice") for index in twice)
+    return tuple(name for name in FIELDS if name in names)
+
+
+def _as_written(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Check a config, and keep it as it was written."""
+    validate(value)
+    return value
+
+
+def _some(value: object) -> object:
+    if value == {}:
+        raise Invalid("must have at least one profile")
+    return value
+
+
+Time: TypeAlias = Annotated[int, PlainValidator(_seconds), _whole(_TIME)]
+"""Seconds, written such as "1h30m"."""
+
+Require: TypeAlias = Annotated[
+    Mapping[str, Any],
+    PlainValidator(_required),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"anyOf": [_SCALARS, {"type": "object", "minProperties": 1}]},
+        }
+    ),
+]
+Limits: TypeAlias = Annotated[
+    tuple[Limit, ...], PlainValidator(_limits), _whole(f"{_LIMIT}(?:;{_LIMIT})*")
+]
+_FieldName: Any = Literal[tuple(FIELDS)]
+OpenFields: Any = Annotated[
+    list[_FieldName],
+    AfterValidator(_once),
+    Field(json_schema_extra={"uniqueItems": True}),
+]
+Model: TypeAlias = Annotated[
+    str,
+    PlainValidator(_matching(_MODEL, "must be the name of a model, such as gemini-3.8-live")),
+    _whole(_MODEL),
+]
+Config: Any = Annotated[mirror(types.LiveConnectConfig), WrapValidator(_as_written)]
+ClaimPath: TypeAlias = Annotated[
+    str, PlainValidator(_matching(_CLAIM, "is not the path of a claim"))
+]
+ProfileName: TypeAlias = Annotated[
+    str, PlainValidator(_matching(_PROFILE, "a name is 1 to 64 letters, digits, - and _"))
+]
+
+
+class CallersTable(Table):
+    """`[callers]`."""
+
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Whether Firebase anonymous accounts may ask, which cost nothing to make; false"
+        " if left out.",
+    )
+    app_check: Literal["off", "required", "consume"] = Field(
+        default="off",
+        description="Firebase App Check: off, required, or consume, which accepts each of its"
+        " tokens once; off if left out.",
+    )
+    require: Require = Field(
+        default={},
+        description="Claims of the ID token and the values of each that are accepted, such as"
+        " email_verified = [true]; a caller without the claim is refused. A dot goes one object"
+        " deeper.",
+    )
+    max_auth_age: Time | None = Field(
+        default=None,
+        description="The longest time since the person last signed in, such as 24h; a token that"
+        " does not say is refused.",
+    )
+
+
+class ClaimTable(Table):
+    """`[profiles.NAME.claims.CLAIM]`."""
+
+    max_length: int = Field(
+        ge=1,
+        le=instruction.MAX_LENGTH,
+        description="The most characters (code points) that the claim may have.",
+    )
+    default: str | None = Field(
+        default=None,
+        description="The text for a caller without the claim; such a caller is refused if this is"
+        " left out.",
+    )
+
+    @classmethod
+    def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
+        most, default = table.get("max_length"), table.get("default")
+        if type(most) is int and isinstance(default, str) and instruction.mistake(default, most):
+            yield ("default",), "must be at most max_length long, without control characters"
+
+
+class ProfileTable(Table):
+    """`[profiles.NAME]`."""
+
+    model: Model = Field(description="The Live model, such as gemini-3.8-live.")
+    expires_in: Time = Field(
+        default=EXPIRES_IN,
+        description="When a token and its session end, such as 30m; under 20 hours; 30m if left"
+        " out.",
+    )
+    start_within: Time | None = Field(
+        default=None,
+        description="When the session must have started, such as 1m; at most expires_in; 1m if left"
+        " out.",
+    )
+    limit: Limits = Field(
+        default=(),
+        description='How many tokens of this profile one caller gets: "30/hour", several separated'
+        ' by ";"; without a limit if left out.',
+    )
+    require: Require = Field(default={}, description="As in [callers], and in addition to it.")
+    client_may_set: OpenFields = Field(
+        default=(), description="Fields that the client may set; all others are locked."
+    )
+    config: Config = Field(
+        default=None, description="The session, locked: google-genai's LiveConnectConfig."
+    )
+    claims: Annotated[
+        dict[ClaimPath, ClaimTable],
+        Field(json_schema_extra={"propertyNames": {"pattern": f"^(?:{_CLAIM})$"}}),
+    ] = Field(
+        default={},
+        description="Claims that system_instruction names as ${claim.level}, each of at most"
+        " max_length characters; a caller without the claim gets its default, or is refused.",
+    )
+
+    @field_validator("expires_in")
+    @classmethod
+    def _in_range(cls, seconds: int) -> int:
+        if seconds >= MOST_EXPIRES_IN:
+            raise Invalid(f"must be under {MOST_EXPIRES_IN / 3600:g} hours")
+        return seconds
+
+    @field_validator("start_within")
+    @classmethod
+    def _before_the_end(cls, seconds: int, info: ValidationInfo) -> int:
+        if seconds > info.data.get("expires_in", seconds):
+            raise Invalid("must be at most expires_in")
+        return seconds
+
+    @classmethod
+    def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
+        config = table.get("config")
+        if config is None:
+            yield ("config", "response_modalities"), "is required"
+        if not isinstance(config, dict):
+            return
+        open_fields = set(_names(table.get("client_may_set")))
+        for name in (each for each in FIELDS if each in config and each in open_fields):
+            yield ("client_may_set",), f"{name} is set in config: either lock it or leave it open"
+        yield from _thinking(table.get("model"), config)
+        yield from _instruction(config.get("system_instruction"), set(_names(table.get("claims"))))
+
+
+class PolicyTable(Table):
+    """The whole file."""
+
+    api_version: Literal["v1alpha", "v1beta"] = Field(
+        description="The version of Gemini's API where tokens are made and used."
+    )
+    callers: CallersTable = Field(default=CallersTable(), description="Who may ask at all.")
+    profiles: Annotated[
+        dict[ProfileName, ProfileTable],
+        BeforeValidator(_some),
+        Field(
+            json_schema_extra={
+                "minProperties": 1,
+                "propertyNames": {"pattern": f"^(?:{_PROFILE})$"},
+            }
+        ),
+    ] = Field(
+        description="What one token may do; a request names a profile, or gets the one named"
+        " default."
+    )
+
+
+def _names(value: object) -> Iterator[str]:
+    """Yield the text in a list or the keys of a table, whatever else is in it."""
+    if isinstance(value, dict | list):
+        yield from (each for each in value if isinstance(each, str))
+
+
+def _thinking(model: object, config: Mapping[str, Any]) -> Iterator[Found]:
+    known = MODELS.get(model.removeprefix("models/")) if isinstance(model, str) else None
+    thinking = config.get("thinking_config")
+    level = thinking.get("thinking_level") if isinstance(thinking, dict) else None
+    if known is not None and known.thinking_level != (level is not None):
+        verb = "requires" if known.thinking_level else "refuses"
+        yield ("config", "thinking_config", "thinking_level"), f"{model} {verb} one"
+
+
+def _instruction(text: object, claims: set[str]) -> Iterator[Found]:
+    path = ("config", "system_instruction")
+    if text in ("", {}):
+        yield path, "is empty: leave it out"
+    elif isinstance(text, str):
+        for claim in instruction.placeholders(text):
+            if claim is None:
+                yield path, "${ begins ${claim.…}; write $${ for a literal ${"
+            elif claim not in claims:
+                yield path, f"${{claim.{claim}}} is not among the profile's claims"
+    elif "${" in json.dumps(text, default=str):
+        yield path, "${ is a placeholder only in an instruction that is plain text"
+
+
+def parse(source: bytes) -> dict[str, Any]:
+    """Parse a policy's bytes.
+
+    Raises:
+        Mistakes: they are not TOML.
+    """
+    try:
+        return tomllib.loads(source.decode())
+    except (ValueError, RecursionError) as error:
+        raise Mistakes([Mistake("policy", f"is not TOML: {error}")]) from None
+
+
+def read(document: Mapping[str, Any]) -> tuple[PolicyTable | None, list[Found]]:
+    """Read a parsed policy. It is None if there are mistakes, which come second.
+
+    Raises:
+        Mistakes: the document is nested too deeply.
+    """
+    try:
+        return PolicyTable.model_validate(document), []
+    except ValidationError as error:
+        return None, list(found_in(error))
+    except RecursionError:
+        raise Mistakes([Mistake("policy", "is nested too deeply")]) from None
+
+
+def configs(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the config of each profile as written, mistakes included, by the profile's name."""
+    profiles = document.get("profiles")
+    tables = profiles.items() if isinstance(profiles, dict) else ()
+    found = {name: table.get("config") for name, table in tables if isinstance(table, dict)}
+    return {name: config for name, config in found.items() if isinstance(config, dict)}
+
+
+def app_check(document: Mapping[str, Any]) -> str:
+    """Return what a policy says about App Check, even if it has mistakes."""
+    callers = document.get("callers")
+    said = callers.get("app_check") if isinstance(callers, dict) else None
+    return said if said in ("required", "consume") else "off"

@@ -1,0 +1,302 @@
+"""Strict tables: every mistake of a TOML table at once, each a path and a message.
+
+`Table` is the base of the policy's own models, and of a strict mirror of google-genai's. The SDK's
+models are lax where a policy must not be: they take camelCase beside snake_case, numbers written
+as text, and any word for an enum.
+"""
+
+import base64
+import math
+import types as builtin_types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from enum import Enum
+from typing import Annotated, Any, ForwardRef, Literal, Self, TypeAlias, Union, get_args, get_origin
+
+from google.genai import types
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+
+Path: TypeAlias = tuple[str, ...]
+Found: TypeAlias = tuple[Path, str]
+"""Where a mistake is, below the value that is checked, and what it is."""
+
+LEAST_INT, MOST_INT = -(2**31), 2**31 - 1
+"""The range of protobuf's int32. A few fields take more, which nobody needs."""
+
+MOST_FLOAT = 3.4028234663852886e38
+"""The largest float of protobuf."""
+
+LEFT_OUT: Mapping[tuple[str, str], str] = {
+    ("LiveConnectConfig", "http_options"): (
+        "configures the client, not the session; Gemini would never see it"
+    ),
+    ("LiveConnectConfig", "generation_config"): (
+        "write its fields here, without generation_config around them"
+    ),
+    ("SessionResumptionConfig", "handle"): "belongs to one session, not to a policy",
+}
+"""Fields of the SDK that cannot be part of a policy, and why."""
+
+_WIDER: Mapping[tuple[str, str], Any] = {
+    ("LiveConnectConfig", "tools"): list[types.Tool],
+    ("LiveConnectConfig", "response_modalities"): list[types.Modality],
+    ("LiveConnectConfig", "system_instruction"): (
+        str | types.Content | types.Part | list[str | types.Part]
+    ),
+}
+"""Fields that the SDK declares wider than a policy can write them, and what a policy can write."""
+
+_TAG = "\0"
+_REQUIRED = {("LiveConnectConfig", "response_modalities")}
+
+_MESSAGES = {
+    "missing": "is required",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "list_type": "must be a list",
+    "too_short": "is empty: leave it out",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a finite number",
+    "literal_error": "must be one of {expected}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+"""What to say of pydantic's errors, by their type."""
+
+
+class Invalid(ValueError):
+    """A value has mistakes. pydantic takes it for a mistake of the value and collects it."""
+
+    def __init__(self, found: str | Iterable[Found]) -> None:
+        self.found = [((), found)] if isinstance(found, str) else list(found)
+        super().__init__(self.found)
+
+
+class Table(BaseModel):
+    """A TOML table with known keys.
+
+    Raises:
+        ValidationError: the table has mistakes; `found_in` lists them.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @classmethod
+    def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
+        """Yield the mistakes that single keys cannot tell. `table` is as written, unchecked."""
+        del table
+        yield from ()
+
+    @classmethod
+    def hint(cls, key: str) -> str:
+        """Return what to say of an unknown key."""
+        return unknown(key, cls.model_fields)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _find_all(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        found: list[Found] = []
+        try:
+            made = validate(value)
+        except ValidationError as error:
+            found += found_in(error, cls.hint)
+        if isinstance(value, dict):
+            found += cls.rules(value)
+        if found:
+            raise Invalid(found)
+        return made
+
+
+def found_in(error: ValidationError, hint: Callable[[str], str] | None = None) -> Iterator[Found]:
+    """Yield the mistakes that pydantic has collected, in their order."""
+    for each in error.errors(include_url=False, include_input=False):
+        path = tuple(str(key) for key in each["loc"] if not _is_label(key))
+        cause = each.get("ctx", {}).get("error")
+        if isinstance(cause, Invalid):
+            for below, message in cause.found:
+                yield (*path, *below), message
+        elif hint is not None and each["type"] == "extra_forbidden":
+            yield path, hint(path[-1])
+        else:
+            message = _MESSAGES.get(each["type"], each["msg"])
+            yield path, message.format(**each.get("ctx", {}))
+
+
+def _is_label(key: int | str) -> bool:
+    """Whether a part of pydantic's location is a label of its own and not a key of TOML."""
+    return key == "[key]" or str(key).startswith(_TAG)
+
+
+def unknown(key: str, known: Iterable[str]) -> str:
+    """Return what to say of a key that is not among those known."""
+    close = get_close_matches(key, known, n=1)
+    return "unknown" + (f", did you mean {close[0]}?" if close else "")
+
+
+def mirror(root: type[BaseModel]) -> type[Table]:
+    """Make a strict table for a model of google-genai, and for every model below it."""
+    made: dict[str, type[Table]] = {}
+    models = [root]
+    for model in models:
+        if model.__name__ not in made:
+            made[model.__name__] = _mirrored(model, models)
+    for each in made.values():
+        each.model_rebuild(_types_namespace=made)
+    return made[root.__name__]
+
+
+def _mirrored(model: type[BaseModel], models: list[type[BaseModel]]) -> type[Table]:
+    """Make one strict table, and add the models that it refers to to `models`."""
+
+    class Mirror(Table):
+        @classmethod
+        def hint(cls, key: str) -> str:
+            aliases = {field.alias: name for name, field in model.model_fields.items()}
+            if key in aliases and aliases[key] in cls.model_fields:
+                return f"write it in snake_case: {aliases[key]}"
+            return LEFT_OUT.get((model.__name__, key)) or super().hint(key)
+
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        at = (model.__name__, name)
+        if at not in LEFT_OUT:
+            about = " ".join((field.description or "").split())
+            default = ... if at in _REQUIRED else None
+            kind = _strict(_WIDER.get(at, field.annotation), models)
+            fields[name] = (kind, Field(default, description=about))
+    made: type[Table] = create_model(model.__name__, __base__=Mirror, **fields)
+    return made
+
+
+def _strict(kind: Any, models: list[type[BaseModel]]) -> Any:
+    """Return the strict form of a type annotation of the SDK."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _strict(arguments[0], models)
+    if origin in (Union, builtin_types.UnionType):
+        arms = [arm for arm in arguments if arm is not type(None)]
+        return _union(arms, models) if len(arms) > 1 else _strict(arms[0], models)
+    if origin is list and arguments[0] is Any:
+        return list[_strict(Any, models)]  # type: ignore[misc]
+    if origin is list:
+        item: Any = Annotated[_strict(arguments[0], models), BeforeValidator(_not_empty)]
+        if arguments[0] not in _SCALARS:
+            item = Annotated[item, Field(json_schema_extra={"minProperties": 1})]
+        return Annotated[list[item], Field(min_length=1)]
+    if origin is dict:
+        return dict[str, _strict(arguments[1], models)]  # type: ignore[misc]
+    if origin is Literal:
+        return kind
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        models.append(kind)
+        return ForwardRef(kind.__name__)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        words = [each.value for each in kind if not each.value.endswith("_UNSPECIFIED")]
+        return Literal[tuple(words)]
+    return _SCALARS.get(kind, _UNWRITABLE)
+
+
+def _union(arms: list[Any], models: list[type[BaseModel]]) -> Any:
+    """Return a union of text, tables and lists. Of the tables, the one with most keys counts."""
+    tables = [arm for arm in arms if get_origin(arm) is None and issubclass(arm, BaseModel)]
+
+    def tag(value: Any) -> str | None:
+        if isinstance(value, dict):
+            return _tag(max(tables, key=lambda each: len(each.model_fields.keys() & value)))
+        return next((_tag(arm) for arm in arms if isinstance(value, get_origin(arm) or arm)), None)
+
+    tagged = tuple(Annotated[_strict(arm, models), Tag(_tag(arm))] for arm in arms)
+    return Annotated[
+        Union[tagged],  # noqa: UP007  # built at run time
+        Discriminator(
+            tag,
+            custom_error_type="union",
+            custom_error_message="must be text, a table or a list",
+        ),
+    ]
+
+
+def _tag(arm: Any) -> str:
+    """Name an arm of a union. A key of TOML cannot look like it, so paths can leave it out."""
+    return f"{_TAG}{(get_origin(arm) or arm).__name__}"
+
+
+def _not_empty(value: Any) -> Any:
+    if value == {}:
+        raise Invalid("is empty")
+    return value
+
+
+def _text(parse: Callable[[str], object], message: str) -> PlainValidator:
+    """Check that text can be parsed, and keep the text."""
+
+    def read(value: object) -> str:
+        try:
+            parse(value)  # type: ignore[arg-type]  # other types raise as text does
+        except (AttributeError, TypeError, ValueError):
+            raise Invalid(message) from None
+        return str(value)
+
+    return PlainValidator(read)
+
+
+def _moment(text: str) -> None:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError
+
+
+def _json(value: Any) -> Any:
+    """Check that JSON can express a value, at any depth."""
+    if found := list(_not_json(value)):
+        raise Invalid(found)
+    return value
+
+
+def _not_json(value: Any, path: Path = ()) -> Iterator[Found]:
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_json(inner, (*path, str(key)))
+    elif isinstance(value, date | time):
+        yield path, "must not be a TOML date: write it as text"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, "must be a finite number"
+
+
+def _unwritable(_: Any) -> Any:
+    raise Invalid("cannot be written in a policy")
+
+
+_SCALARS: Mapping[Any, Any] = {
+    str: str,
+    bool: bool,
+    int: Annotated[int, Field(ge=LEAST_INT, le=MOST_INT)],
+    float: Annotated[float, Field(ge=-MOST_FLOAT, le=MOST_FLOAT)],
+    bytes: Annotated[
+        str,
+        _text(lambda text: base64.b64decode(text.encode(), validate=True), "must be base64 text"),
+        WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+    ],
+    datetime: Annotated[
+        str,
+        _text(_moment, "must be a time as text with a zone, such as 2026-11-23T12:00:00Z"),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ],
+    Any: Annotated[Any, PlainValidator(_json), WithJsonSchema({})],
+}
+_UNWRITABLE = Annotated[Any, PlainValidator(_unwritable), WithJsonSchema({"not": {}})]
