@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import ssl
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,6 +60,8 @@ class Issuer:
     """How often certificates have been asked for."""
     clock: Callable[[], float] = time.time
     """The present in Unix seconds, for the times in tokens."""
+    also: Callable[[], Mapping[str, str]] | None = None
+    """Reads certificates to serve beside its own for Firebase. Raises OSError or ValueError."""
     keys: dict[Kind, list[SigningKey]] = field(init=False)
     """The keys that are served, the one that signs last."""
     app: Starlette = field(init=False)
@@ -142,6 +147,11 @@ class Issuer:
             return PlainTextResponse(f"keys: {', '.join(self.keys)}\n", 404)
         self.fetches += 1
         served = {key.kid: key.pem for key in self.keys[kind]}
+        if kind == "firebase" and self.also is not None:
+            try:
+                served |= await asyncio.to_thread(self.also)
+            except (OSError, ValueError) as error:
+                return PlainTextResponse(f"Firebase's keys cannot be fetched: {error}\n", 503)
         fault = self.key_fault
         if fault == "slow":
             await asyncio.sleep(self.key_delay)
@@ -157,6 +167,21 @@ class Issuer:
         if person not in PEOPLE:
             return PlainTextResponse(f"people: {', '.join(PEOPLE)}\n", 404)
         return PlainTextResponse(self.id_token(person), headers={"Cache-Control": "no-store"})
+
+
+def certificates_at(url: str) -> Callable[[], Mapping[str, str]]:
+    """A function that fetches `{kid: PEM certificate}`, such as Firebase's, from a URL.
+
+    For TLS it trusts the authorities that are configured when `certificates_at` is called.
+    """
+    trusted = ssl.create_default_context()
+
+    def fetch() -> Mapping[str, str]:
+        with urllib.request.urlopen(url, timeout=5, context=trusted) as answer:
+            certificates: dict[str, str] = json.load(answer)
+            return certificates
+
+    return fetch
 
 
 def signing_key(bits: int = 2048) -> SigningKey:

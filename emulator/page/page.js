@@ -1,10 +1,10 @@
 /** The page: a person signs in, gets a token, and talks. */
 
-import { find, make } from "./dom.js";
-import { explain } from "./errors.js";
 import { Conversation, getToken, LivetokenError, overWebSocket } from "/clients/web/livetoken.js";
 import { listen } from "/clients/web/microphone.js";
 import { Speaker } from "/clients/web/speaker.js";
+import { find, make } from "./dom.js";
+import { explain } from "./errors.js";
 import * as card from "./token-card.js";
 import * as transcript from "./transcript.js";
 
@@ -221,7 +221,9 @@ async function useAgain() {
     opened.close();
     outcome.textContent = "It opened a second session, which must never happen.";
   } catch (error) {
-    const { code, message } = /** @type {import("/clients/web/livetoken.js").LivetokenError} */ (error);
+    const { code, message } = /** @type {import("/clients/web/livetoken.js").LivetokenError} */ (
+      error
+    );
     outcome.textContent =
       code === 1006
         ? "Gemini did not answer. Look whether you are online, and try again."

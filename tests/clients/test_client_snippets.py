@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from clients import HERE
 from emulator.function import ROOT
-from emulator.page_app import FILES
+from emulator.page_app import CLIENT
 from emulator.server import Server
 
 # What an app has of its own; `heard` and `shown` are the test's.
@@ -75,7 +75,7 @@ def anywhere(alone: Stack) -> Iterator[Stack]:
 @pytest.fixture
 def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     """Loads a page with a script, beside which lies what an app copies."""
-    for file in FILES.glob("*.js"):
+    for file in CLIENT.glob("*.js"):
         shutil.copy(file, tmp_path)
     with (
         Server(StaticFiles(directory=tmp_path, html=True)) as server,
