@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from stack import SHIPPED, until
-from stand import KEY, Stand
+from stand_in import KEY, StandIn
 
 from emulator.function import ROOT, free_port
 from emulator.issuer import Issuer
@@ -136,20 +136,20 @@ def test_the_steps_pass_with_app_check_and_without_transcripts(tmp_path: Path) -
     assert "the same session with a new token, received 0.2 s of audio\n" in run.stdout
 
 
-def test_your_own_key_reaches_gemini_and_is_never_printed(stand: Stand) -> None:
-    variables = {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": stand.server.tls_url}
+def test_your_own_key_reaches_gemini_and_is_never_printed(stand_in: StandIn) -> None:
+    variables = {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": stand_in.server.tls_url}
     run = once("--gemini", "real", **variables)
     assert run.returncode == 0, run.stderr
-    assert f"Gemini    {stand.server.tls_url} (the real one, with your key)\n" in run.stdout
+    assert f"Gemini    {stand_in.server.tls_url} (the real one, with your key)\n" in run.stdout
     assert run.stdout.endswith("\nAll 6 steps passed.\n")
-    assert [mint.status for mint in stand.gemini.minted()] == [200, 200]
+    assert [mint.status for mint in stand_in.gemini.minted()] == [200, 200]
     assert KEY not in run.stdout + run.stderr
 
 
-def test_your_own_key_is_not_read_unless_asked_for(stand: Stand) -> None:
-    run = once(GEMINI_API_KEY=KEY, GOOGLE_GEMINI_BASE_URL=stand.server.tls_url)
+def test_your_own_key_is_not_read_unless_asked_for(stand_in: StandIn) -> None:
+    run = once(GEMINI_API_KEY=KEY, GOOGLE_GEMINI_BASE_URL=stand_in.server.tls_url)
     assert run.returncode == 0, run.stderr
-    assert not stand.gemini.mints
+    assert not stand_in.gemini.mints
     assert KEY not in run.stdout + run.stderr
 
 
@@ -161,8 +161,10 @@ def test_your_own_key_is_not_read_unless_asked_for(stand: Stand) -> None:
         ("made-up-key", "GEMINI_REFUSED"),
     ],
 )
-def test_a_key_that_does_not_work_fails_the_run(stand: Stand, key: str, says: str) -> None:
-    run = once("--gemini", "real", GEMINI_API_KEY=key, GOOGLE_GEMINI_BASE_URL=stand.server.tls_url)
+def test_a_key_that_does_not_work_fails_the_run(stand_in: StandIn, key: str, says: str) -> None:
+    run = once(
+        "--gemini", "real", GEMINI_API_KEY=key, GOOGLE_GEMINI_BASE_URL=stand_in.server.tls_url
+    )
     assert run.returncode == 1
     assert says in run.stderr
     assert "Traceback" not in run.stderr
