@@ -118,7 +118,7 @@ def test_a_session_that_starts_late_is_refused(live: Live, livetoken: Stack) -> 
     with livetoken.clock.ahead(timedelta(minutes=1, seconds=1)):
         refused = live.refusal(token)
     assert refused.code == 1011
-    assert refused.reason == "Auth token is past the time in which it starts a new session."
+    assert refused.reason == "Auth token is too late to start a new session."
 
 
 def test_a_token_past_its_end_is_refused(live: Live, livetoken: Stack) -> None:
