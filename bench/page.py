@@ -64,7 +64,7 @@ def page_url() -> Iterator[str]:
             stderr=output,
         )
         try:
-            while "What it logs" not in Path(output.name).read_text():
+            while "The function's log" not in Path(output.name).read_text():
                 assert run.poll() is None, Path(output.name).read_text()
                 time.sleep(0.05)
             found = re.search(r"^page +(\S+)", Path(output.name).read_text(), re.MULTILINE)

@@ -1,5 +1,4 @@
-"""The embedded stand-ins: Gemini Live, an issuer of ID tokens, and the server that carries them.
+"""Stand-ins for Google on this machine: Gemini Live, ID tokens, App Check, the metadata server.
 
-Nothing here is deployed, nothing here is imported by the function, and everything listens on the
-loopback address alone.
+Nothing here is deployed or imported by the function. Everything listens on 127.0.0.1 only.
 """

@@ -1,4 +1,4 @@
-"""Firebase App Check: signs its tokens, serves its keys, and says whether a token was used before.
+"""Firebase App Check: signs tokens, serves its keys, and tells whether a token was used before.
 
 Formats: "Verify App Check tokens from a custom backend" (Firebase), and the REST reference of
 `projects.verifyAppCheckToken` (v1beta), which answers 403 for every invalid token, used or not.
@@ -36,11 +36,11 @@ class Check:
     """One request of the used-once check."""
 
     token: str | None
-    """The App Check token in its body, None where there was none."""
+    """The App Check token in its body, or None."""
     authorization: str | None
-    """Its `Authorization` header as it came."""
+    """Its `Authorization` header, unchanged."""
     status: int | None = None
-    """The status it was answered with, None while it has no answer."""
+    """The status of the answer; None before there is one."""
 
 
 @dataclass
@@ -50,28 +50,28 @@ class AppCheck:
     project: str = "demo-livetoken"
     project_number: str = "123456789012"
     access_tokens: set[str] = field(default_factory=set)
-    """What may ask whether a token was used: the set that `emulator.metadata` gives them out of."""
+    """The access tokens that may run the used-once check; `emulator.metadata` adds to this set."""
     max_age: int = 3600
     """Seconds in the `Cache-Control` of the keys."""
     jwks_extra: list[dict[str, Any]] = field(default_factory=list)
-    """Further keys, served before the real ones."""
+    """More keys, served before the real ones."""
     key_fault: int | str | None = None
-    """What is wrong with the keys: "html", "json", "slow", "huge", a status."""
+    """How the keys fail: "html", "json", "slow", "huge", or an HTTP status."""
     key_delay: float = 30.0
     """Seconds that a "slow" answer takes."""
     key_fetches: int = 0
-    """How often keys have been asked for."""
+    """How many times the keys were requested."""
     verdict_fault: int | str | None = None
-    """What is wrong with the check: "html", "list", "badverdict", "hang", "reset", a status.
-    A token is not used up by it."""
+    """How the check fails: "html", "list", "badverdict", "hang", "reset", or an HTTP status.
+    A failed check does not use the token."""
     verdict_delay: float = 0.0
-    """Seconds between a verdict and its answer: whoever leaves has used up the token."""
+    """Seconds between the check and its answer. A caller that disconnects has used the token."""
     checks: list[Check] = field(default_factory=list)
-    """Every used-once request, in the order of arrival."""
+    """Every request of the used-once check, in order of arrival."""
     clock: Callable[[], float] = time.time
-    """The present in Unix seconds, for the times in tokens."""
+    """The current time in Unix seconds, for the times in tokens."""
     keys: list[SigningKey] = field(default_factory=lambda: [signing_key()])
-    """The keys that are served, the one that signs last."""
+    """The served keys; the last one signs."""
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,19 +98,19 @@ class AppCheck:
 
     @property
     def kid(self) -> str:
-        """The id of the key that signs now."""
+        """The id of the signing key."""
         return self.keys[-1].kid
 
     def token(self, **claims: Any) -> str:
         """A fresh, unused token.
 
         Args:
-            claims: take the place of the usual; a value of `...` removes the claim.
+            claims: replace the usual ones; a value of `...` removes the claim.
         """
         return self.sign(self.claims(**claims))
 
     def claims(self, **claims: Any) -> dict[str, Any]:
-        """The claims of such a token."""
+        """The claims of a new token; the arguments are those of `token`."""
         now = int(self.clock())
         return {
             "iss": self.issuer,
@@ -129,10 +129,10 @@ class AppCheck:
         header: Mapping[str, Any] | None = None,
         key: rsa.RSAPrivateKey | None = None,
     ) -> str:
-        """A token with these claims. In `claims` and `header`, `...` removes an entry.
+        """Sign these claims. In `claims` and `header`, a value of `...` removes the entry.
 
         Args:
-            key: signs in the place of the service's own, under the service's `kid`.
+            key: signs instead of the service's key, with the service's `kid`.
         """
         head = {"alg": "RS256", "kid": self.kid, "typ": "JWT", **(header or {})}
         return self.sign_raw(jwt.as_json(head), jwt.as_json(claims), key=key)
@@ -145,19 +145,19 @@ class AppCheck:
         *,
         key: rsa.RSAPrivateKey | None = None,
     ) -> str:
-        """A token of exactly these bytes, truly signed unless a signature is given."""
+        """A token of exactly these bytes, with a valid signature unless one is given."""
         return jwt.token(header, payload, key or self.keys[-1].private, signature)
 
     def rotate(self) -> None:
-        """Signs with a new key from now on; the old one is still served."""
+        """Sign with a new key from now on; the old one is still served."""
         self.keys.append(signing_key())
 
     def drop_old(self) -> None:
-        """Serves no key but the one that signs now."""
+        """Stop serving all keys except the signing one."""
         del self.keys[:-1]
 
     async def _token(self, _: Request) -> Response:
-        """A token, as the SDK in a genuine app gets one; Google has another way to it."""
+        """Serve a token. The real service attests the app first."""
         return PlainTextResponse(self.token(), headers={"Cache-Control": "no-store"})
 
     async def _jwks(self, _: Request) -> Response:
@@ -211,17 +211,17 @@ class AppCheck:
         return JSONResponse({})
 
     def _valid(self, token: str) -> dict[str, Any]:
-        """The claims of a token that was signed here and may be used now.
+        """Return the claims of a token that was signed here and has not expired.
 
         Raises ValueError, RecursionError or InvalidSignature.
         """
         head, payload, signature = token.split(".")
         header, claims = (json.loads(jwt.from_base64url(part)) for part in (head, payload))
         if not isinstance(header, dict) or not isinstance(claims, dict):
-            raise ValueError("no token")
+            raise ValueError("not a token")
         signers = [key for key in self.keys if key.kid == header.get("kid")]
         if header.get("alg") != "RS256" or not signers:
-            raise ValueError("no key for it")
+            raise ValueError("unknown key")
         signers[0].private.public_key().verify(
             jwt.from_base64url(signature),
             f"{head}.{payload}".encode(),
@@ -232,14 +232,14 @@ class AppCheck:
         if not isinstance(audience, list) or f"projects/{self.project_number}" not in audience:
             raise ValueError("for another project")
         if claims.get("iss") != self.issuer:
-            raise ValueError("of another project")
+            raise ValueError("from another issuer")
         if not isinstance(end, int) or end <= self.clock():
             raise ValueError("expired")
         return claims
 
 
 def _token_in(body: bytes) -> str | Response:
-    """The App Check token in a request, or the answer to one that has none."""
+    """The App Check token in a request, or the error for a request without one."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
@@ -258,7 +258,7 @@ def _token_in(body: bytes) -> str | Response:
 def _faulted_keys(fault: int | str, keys: list[SigningKey]) -> Response:
     match fault:
         case int():
-            return PlainTextResponse("no keys today\n", fault)
+            return PlainTextResponse("the keys are unavailable\n", fault)
         case "html":
             return _html()
         case "json":
@@ -278,14 +278,14 @@ async def _endless() -> AsyncIterator[bytes]:
 def _faulted_verdict(fault: int | str) -> Response:
     match fault:
         case int():
-            return google_error(fault, f"{SECRET}: no verdict today")
+            return google_error(fault, f"{SECRET}: the check is unavailable")
         case "html":
             return _html()
         case "list":
             return JSONResponse([{}])
         case "badverdict":
             return JSONResponse({"alreadyConsumed": "no"})
-    return google_error(501, f"The stand-in knows no fault {fault}.")
+    return google_error(501, f"The stand-in has no fault {fault}.")
 
 
 def _html() -> Response:

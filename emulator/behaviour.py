@@ -1,4 +1,4 @@
-"""Everything about the stand-in of Gemini that a test, or a person, may set at any time."""
+"""Settings of the stand-in for Gemini; tests may change them at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 Fault: TypeAlias = int | str
 ThinkingLevel: TypeAlias = Literal["refused", "required", "free"]
 
-# The rules for thinking levels hold since 2026-09-15.
+# Google has applied these rules for thinking levels since 2026-09-15.
 MODELS: dict[str, ThinkingLevel] = {
     "models/gemini-3.8-live": "refused",
     "models/gemini-3.8-live-extended-thinking": "required",
@@ -20,71 +20,71 @@ MODELS: dict[str, ThinkingLevel] = {
 
 @dataclass
 class Behaviour:
-    """How the stand-in behaves from now on. Durations are seconds; `faults.FAULTS` lists words."""
+    """How the stand-in behaves. Durations are in seconds; `faults.FAULTS` names the faults."""
 
     api_key: str
-    """The one key that mints."""
+    """The only API key that it accepts."""
 
     delay: float = 0.0
-    """Seconds before a mint is answered, faults included."""
+    """Seconds before every answer to a mint, faults included."""
 
     faults: MutableSequence[Fault] = field(default_factory=deque)
-    """Taken one a mint request, from the left: an HTTP status or a word."""
+    """One for each mint request, in order: an HTTP status or the name of a fault."""
 
     fault: Fault | None = None
-    """The same for every mint while it is set, once `faults` is used up."""
+    """The fault of every mint once `faults` is empty."""
 
     retry_after: str | None = None
-    """The `Retry-After` header of a faulted status, sent as it is."""
+    """The `Retry-After` header of a status fault, sent unchanged."""
 
     drip: float = 0.2
     """Seconds between two bytes of a "slow" answer."""
 
     unknown_fields: frozenset[str] = frozenset()
-    """Top-level fields of the setup, in camelCase, that this server shall not know."""
+    """Top-level fields of the setup, in camelCase, that the server does not know."""
 
     models: dict[str, ThinkingLevel] = field(default_factory=lambda: dict(MODELS))
-    """The models that a session can have, and what each says to a thinking level."""
+    """The models that sessions may use, and each one's rule for thinking levels."""
 
     nested_masks: bool = False
-    """Whether a mask may name fields below the top level, as those that google-genai builds do.
+    """Whether a mask may name nested fields, as the masks of google-genai do.
 
-    Such masks are often refused with a 400; top-level names are what is known to work."""
+    Gemini often answers such masks with 400; top-level names are known to work."""
 
     refusal_code: int = 1011
-    """The close code for a token that is used up, expired or too late (1008 or 1011: unknown)."""
+    """The close code for a token that is used, expired or too late: 1008 or 1011, it is unknown."""
 
     client_handle_under_full_lock: bool = True
-    """Whether a client's own handle counts although the token's setup replaces the client's.
+    """Whether the client's handle works although the token's setup replaces the client's setup.
 
-    Unknown of the real service. It matters only where the token's setup has a `sessionResumption`
-    without a handle; without one the token forbids resumption either way."""
+    It is unknown what Gemini does. It matters only if the token's setup has a `sessionResumption`
+    without a handle; a setup without `sessionResumption` always forbids resuming."""
 
     setup_timeout: float = 10.0
-    """Seconds that a client has for its first message."""
+    """Seconds in which a client must send its first message."""
 
     connection_life: float = 600.0
-    """Seconds until a socket is ended."""
+    """Seconds until the server closes a socket."""
 
     go_away_before: float = 50.0
-    """Seconds before that end at which `goAway` is sent."""
+    """Seconds between `goAway` and that end."""
 
     handle_life: float = 7200.0
-    """Seconds for which a resumption handle works."""
+    """Seconds for which a resumption handle is valid."""
 
     silence: float = 0.5
-    """Seconds of quiet audio after which somebody has finished speaking."""
+    """Seconds of silence that end an utterance."""
 
     plays: bool = False
-    """Whether a turn is over only when its sound has been played, and is interrupted until then.
+    """Whether a turn ends only after the time that its audio takes to play.
 
-    So it is at the real service; a test that does not ask for it need not wait."""
+    Until then the user can interrupt it. Gemini does this; tests leave it off to be fast."""
 
     calls_functions: bool = False
-    """Whether the model calls the first function that it has, in the place of an answer."""
+    """Whether the model calls its first function instead of answering."""
 
     def next_fault(self) -> Fault | None:
-        """The fault for the mint that has just arrived; takes it out of `faults`."""
+        """Take the fault for the next mint; None for no fault."""
         if not self.faults:
             return self.fault
         first = self.faults[0]

@@ -1,4 +1,4 @@
-"""A client app: google-genai, as its users hold it, on a token that the function answered with."""
+"""A client app that uses google-genai with a token from the function."""
 
 import warnings
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from google.genai.errors import ExperimentalWarning
 
 @dataclass(frozen=True)
 class Heard:
-    """One exchange, as the client heard it: 24 kHz 16-bit mono audio and its transcript."""
+    """What the client received: audio (24 kHz, 16-bit, mono) and its transcript."""
 
     audio: bytes
     transcript: str
     handle: str | None
-    """With which the session goes on after its connection has ended; None where none came."""
+    """The handle that resumes the session, or None."""
 
 
 async def converse(
@@ -27,15 +27,15 @@ async def converse(
     config: types.LiveConnectConfig | None = None,
     base_url: str | None = None,
 ) -> Heard:
-    """Open a session with a token, say something, and hear the answer out.
+    """Open a session with a token, send a text, and receive the whole answer.
 
-    The SDK connects by `wss` alone; it trusts the authorities in `SSL_CERT_FILE`.
+    The SDK always uses `wss`; it trusts the certificates in `SSL_CERT_FILE`.
 
     Args:
         answer: the function's answer.
-        text: what to say.
-        config: the client's own idea of the session.
-        base_url: where Gemini listens by TLS, if not on the host of the answer.
+        text: the text to send.
+        config: what the client asks for; audio if left out.
+        base_url: where Gemini listens with TLS, if not on the host of `webSocketUrl`.
 
     Raises:
         google.genai.errors.APIError: the session is refused.

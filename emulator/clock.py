@@ -1,4 +1,4 @@
-"""The stand-in's clock: the time, or a time ahead of it."""
+"""A clock for the stand-ins that can be set ahead."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The present with a zone, `by` some time ahead."""
+    """The current time in UTC, `by` some time ahead."""
 
     def __init__(self) -> None:
         self.by = timedelta()
@@ -16,7 +16,7 @@ class Clock:
 
     @contextmanager
     def ahead(self, by: timedelta) -> Iterator[None]:
-        """Run ahead for a while: what must happen later can be seen now."""
+        """Set the clock ahead inside a `with` block."""
         self.by = by
         try:
             yield

@@ -1,4 +1,4 @@
-"""One conversation: what the client says, and what the stand-in says back."""
+"""One conversation: what the client sends, and how the stand-in answers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CHUNK = speech.RATE_OUT * 2 // 5  # bytes: 0.2 s of audio a message
 
 
 class Exchange:
-    """Answers each turn with sound, with words where the setup asks for them, and with a handle.
+    """Answers each turn with audio and, if the setup asks for them, a transcript and a handle.
 
-    Whoever speaks hears a tone, themselves, and a tone; whoever writes hears a tone.
+    The answer to speech is a tone, the speech, and a tone; the answer to a text is a tone.
     """
 
     def __init__(
@@ -35,21 +35,21 @@ class Exchange:
         self._websocket = websocket
         self._written: list[str] = []
         self._ending: asyncio.Task[None] | None = None
-        """The end of a turn whose sound is being played."""
+        """Ends the turn once its audio has been played."""
         realtime = setup.get("realtimeInputConfig", {})
         detection = realtime.get("automaticActivityDetection", {})
         self._ear = speech.Ear(by_hand=detection.get("disabled", False))
         self._interruptible = realtime.get("activityHandling") != "NO_INTERRUPTION"
 
     async def take(self, message: dict[str, Any]) -> None:
-        """One message of the client, in camelCase. Raises Invalid for one that makes no sense."""
+        """Handle one client message, in camelCase. Raises Invalid for audio it cannot read."""
         if "clientContent" in message:
             await self._content(message["clientContent"])
         elif "realtimeInput" in message:
             await self._realtime(message["realtimeInput"])
 
     async def close(self) -> None:
-        """Play nothing any more."""
+        """Stop playing."""
         if self._ending is not None:
             self._ending.cancel()
             await asyncio.gather(self._ending, return_exceptions=True)
@@ -91,7 +91,7 @@ class Exchange:
             await self._echo(said)
 
     async def _interrupt(self) -> None:
-        """The client speaks before the last answer has been played."""
+        """Interrupt the last answer if it is still being played."""
         if self._ending is not None and not self._ending.done():
             self._ending.cancel()
             self._ending = None
@@ -145,7 +145,7 @@ class Exchange:
             await send(self._websocket, end)
 
     async def _end(self, seconds: float, end: dict[str, Any]) -> None:
-        """End a turn once its sound has been played."""
+        """End a turn after the time that its audio takes to play."""
         await asyncio.sleep(seconds)
         await send(self._websocket, end)
 
@@ -162,7 +162,7 @@ class Exchange:
 
 
 async def send(websocket: WebSocket, message: dict[str, Any]) -> None:
-    """One server message: JSON in a binary frame, as the real service sends it."""
+    """Send one message: JSON in a binary frame, as Gemini sends it."""
     await websocket.send_bytes(json.dumps(message).encode())
 
 

@@ -1,4 +1,4 @@
-"""The ways in which Gemini, or the network before it, may fail a mint."""
+"""The ways in which Gemini, or the network in front of it, can fail a mint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emulator.server import abort
 
 SECRET = "upstream secret words"
 
-# The words of google.rpc.Code beside the HTTP status that each is sent with.
+# The name in google.rpc.Code for each HTTP status.
 STATUS_WORDS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -34,7 +34,7 @@ TOKEN_LIKE = b'{"name": "auth_tokens/' + b"a" * 64 + b'"}'
 
 
 def google_error(code: int, message: str, details: list[object] | None = None) -> JSONResponse:
-    """An error in Google's shape."""
+    """An error in Google's format."""
     error = {
         "code": code,
         "message": message,
@@ -44,7 +44,7 @@ def google_error(code: int, message: str, details: list[object] | None = None) -
 
 
 def status(code: int, api_key: str, retry_after: str | None) -> Response:
-    """A faulted status, whose body holds what no caller of the function may ever see."""
+    """A status with a body that the function must never pass on to its callers."""
     answer = google_error(code, f"{SECRET}: {_phrase(code)} for the key {api_key}")
     if retry_after is not None:
         answer.headers["Retry-After"] = retry_after
@@ -52,7 +52,7 @@ def status(code: int, api_key: str, retry_after: str | None) -> Response:
 
 
 async def _hang(request: Request, _: Behaviour) -> Response:
-    """Never answers; ends when the caller leaves."""
+    """Never answer; end when the caller disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return Response(status_code=499)
@@ -83,7 +83,7 @@ async def _list(request: Request, _: Behaviour) -> Response:
 
 
 async def _gzip(request: Request, _: Behaviour) -> Response:
-    """A good body, compressed although nobody offered to take that."""
+    """A valid body, compressed although the request does not accept that."""
     body = gzip.compress(json.dumps({"name": "auth_tokens/" + "a" * 64}).encode())
     return Response(body, media_type="application/json", headers={"Content-Encoding": "gzip"})
 
@@ -93,7 +93,7 @@ async def _deep(request: Request, _: Behaviour) -> Response:
 
 
 async def _huge(request: Request, _: Behaviour) -> Response:
-    """A body without an end."""
+    """A body that never ends."""
 
     async def endless() -> AsyncIterator[bytes]:
         yield b'{"name": "auth_tokens/'
@@ -105,7 +105,7 @@ async def _huge(request: Request, _: Behaviour) -> Response:
 
 
 async def _slow(request: Request, behaviour: Behaviour) -> Response:
-    """A good body, a byte at a time."""
+    """A valid body, one byte at a time."""
 
     async def drip() -> AsyncIterator[bytes]:
         for byte in TOKEN_LIKE:
@@ -116,7 +116,7 @@ async def _slow(request: Request, behaviour: Behaviour) -> Response:
 
 
 async def _truncated(request: Request, _: Behaviour) -> Response:
-    """The connection ends in the middle of the body that was announced."""
+    """End the connection in the middle of the body."""
 
     async def half() -> AsyncIterator[bytes]:
         yield TOKEN_LIKE[:40]
@@ -129,13 +129,13 @@ async def _truncated(request: Request, _: Behaviour) -> Response:
 
 
 async def _reset(request: Request, _: Behaviour) -> Response:
-    """The connection ends without an answer."""
+    """End the connection without an answer."""
     abort(request.scope)
     return Response(status_code=499)
 
 
 async def _redirect(request: Request, _: Behaviour) -> Response:
-    """Sends the caller to an address that would mint; the query tells the one from the other."""
+    """Redirect to a URL that would mint; the query marks the second request."""
     return RedirectResponse(f"{request.url.path}?followed=1", 307)
 
 
@@ -158,12 +158,12 @@ FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
 
 
 async def answer(fault: int | str, request: Request, behaviour: Behaviour) -> Response:
-    """The faulted answer to one mint request."""
+    """The answer to one mint request that must fail."""
     if isinstance(fault, int):
         key = request.headers.get("x-goog-api-key", "")
         return status(fault, key, behaviour.retry_after)
     if fault not in FAULTS:
-        return google_error(501, f"The stand-in knows no fault {json.dumps(fault)}.")
+        return google_error(501, f"The stand-in has no fault {json.dumps(fault)}.")
     return await FAULTS[fault](request, behaviour)
 
 

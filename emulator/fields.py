@@ -1,8 +1,7 @@
-"""Reads JSON the way Google's API front end reads it: typed, in either spelling, nothing unknown.
+"""Reads JSON as Google's API front end does: with types, and without unknown fields.
 
-The rules are those of the protobuf JSON mapping: a field may be written in camelCase or in
-snake_case, `null` means unset, bytes are base64 in either alphabet, and a name that the message
-does not have is an error.
+It follows the protobuf JSON mapping: fields may be in camelCase or snake_case, `null` means unset,
+bytes are base64 in either alphabet, and an unknown field is an error.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
-# A message is a dict of its fields, a repeated field a list of one kind, an enum a tuple of names,
-# everything else one of the words of SCALARS.
+# A message is a dict of its fields, a repeated field is a list with one kind, an enum is a tuple of
+# names, and everything else is a key of SCALARS.
 Kind: TypeAlias = "str | tuple[str, ...] | list[Kind] | Mapping[str, Kind]"
 
 STRING, INTEGER, NUMBER, BOOLEAN = "TYPE_STRING", "TYPE_INT32", "TYPE_FLOAT", "TYPE_BOOL"
@@ -23,18 +22,18 @@ BYTES, STRINGS, FREE = "TYPE_BYTES", "map<string, string>", "any JSON"
 
 
 class Invalid(ValueError):
-    """A message that the front end refuses; the text is what it answers."""
+    """A message that the front end refuses; the text is its answer."""
 
 
 class Wrong(Exception):
-    """A scalar of the wrong type, before it is known where it stands."""
+    """A scalar of the wrong type; `read` adds the path."""
 
 
 def parse(raw: bytes | str) -> Any:
-    """JSON out of bytes.
+    """Parse JSON.
 
     Raises:
-        Invalid: it is not JSON, or is nested too deeply to be read.
+        Invalid: it is not JSON, or it is nested too deeply.
     """
     try:
         return json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -43,7 +42,7 @@ def parse(raw: bytes | str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names stand in it once: a client that writes one twice has a fault."""
+    """An object; a name that appears twice is an error, since it is a mistake of the client."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError
@@ -51,17 +50,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    """`NaN` and `Infinity` are no JSON."""
+    """Reject `NaN` and `Infinity`, which are not JSON."""
     raise ValueError(name)
 
 
 def read(value: Any, kind: Kind, path: str) -> Any:
-    """`value` as `kind`, every name in camelCase, unset fields left out.
+    """Read `value` as `kind`, with all names in camelCase and without unset fields.
 
     Args:
         value: parsed JSON.
-        kind: what is expected.
-        path: where it stands, in snake_case, as Google's errors name it (`auth_token.uses`).
+        kind: the expected kind.
+        path: its path in snake_case, as in Google's errors (`auth_token.uses`).
 
     Raises:
         Invalid: an unknown field, a wrong type, a field given in both spellings.
@@ -80,12 +79,12 @@ def read(value: Any, kind: Kind, path: str) -> Any:
 
 
 def camel(name: str) -> str:
-    """`top_p` as `topP`; a camelCase name stays as it is."""
+    """`topP` for `top_p`; a camelCase name does not change."""
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
 
 
 def snake(name: str) -> str:
-    """`topP` as `top_p`."""
+    """`top_p` for `topP`."""
     return re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), name)
 
 

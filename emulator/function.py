@@ -1,4 +1,4 @@
-"""The real function as a process, started the way it runs in production."""
+"""The real function in a process of its own, started as in production."""
 
 import os
 import random
@@ -22,18 +22,18 @@ _CONFIGURED = (
 
 
 class NotStarted(Exception):
-    """The function ended before it listened; the message is what it printed."""
+    """Something did not start; the message says why, or is what the function printed."""
 
 
 class Function:
-    """`functions-framework`, with no deployment's variables but those given.
+    """`functions-framework` with exactly the given deployment variables.
 
     Args:
         environment: the variables of the deployment.
-        port: where it listens, on loopback; 0 takes a free one.
-        log: a file for its standard output and error; its folder takes what else it writes.
-        root: the folder of its code.
-        target: the name of the function in it.
+        port: the port on 127.0.0.1; 0 for a free one.
+        log: a file for its standard output and error; other files go to the same folder.
+        root: the folder with its code.
+        target: the name of the function.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Function:
         target: str = "mint_token",
     ) -> None:
         if port and not is_free(port):
-            raise NotStarted(f"somebody else listens on port {port}")
+            raise NotStarted(f"port {port} is in use")
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CONFIGURED)}
         framework = str(Path(sys.executable).with_name("functions-framework"))
         command = [framework, f"--target={target}", "--host=127.0.0.1", f"--port={self.port}"]
-        runtime = Path(log.name).parent  # gunicorn puts a control socket there, or else in $HOME
+        runtime = Path(log.name).parent  # for gunicorn's control socket, which would be in $HOME
         self.process = subprocess.Popen(
             command,
             cwd=root,
@@ -68,7 +68,7 @@ class Function:
         """Wait until it listens.
 
         Raises:
-            NotStarted: it ended first, or took longer than that.
+            NotStarted: it ended, or it took longer.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
@@ -81,17 +81,17 @@ class Function:
         raise NotStarted(self.output())
 
     def output(self) -> str:
-        """What it printed so far, where the log is a file."""
+        """What it has printed so far."""
         return Path(self._log.name).read_text(errors="replace")
 
     def stop(self) -> None:
-        """End it and its workers: politely, then at once."""
-        for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        """End it and its workers with SIGTERM, and with SIGKILL after 5 seconds."""
+        for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             try:
                 os.killpg(self.process.pid, number)
-                self.process.wait(patience)
+                self.process.wait(seconds)
             except ProcessLookupError:
-                self.process.wait(patience)
+                self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 continue
 
@@ -108,10 +108,10 @@ class Function:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on.
+    """A random free port on 127.0.0.1.
 
-    It is one that the system does not hand out by itself, so that nobody is given it before the
-    function binds it; which one is left to chance, since several may look for one at once.
+    The range is below the system's own (32,768 and up), so that the system does not assign the port
+    to another process before the function binds it. Random, because several tests search at once.
     """
     while True:
         port = random.randrange(20_000, 32_768)
@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of loopback."""
+    """Whether a port on 127.0.0.1 is free."""
     with socket.socket() as listener, suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))

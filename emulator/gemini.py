@@ -1,6 +1,6 @@
-"""The stand-in of Gemini: mints ephemeral tokens and holds Live sessions.
+"""The stand-in for Gemini: mints ephemeral tokens and runs Live sessions.
 
-It answers as the Gemini Developer API is known to, and `Behaviour` sets what is unknown.
+It answers as the Gemini Developer API is known to; `Behaviour` sets what is unknown.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Gemini:
     """The app and its state.
 
     Args:
-        behaviour: how it behaves; may be changed at any time.
-        clock: the present, with a zone; every lifetime is counted on it.
+        behaviour: its settings; may be changed at any time.
+        clock: the current time with a zone, for all lifetimes.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Gemini:
     ) -> None:
         self.behaviour = behaviour
         self.most_at_once = 0
-        """How many mints were under way together at most."""
+        """The largest number of mints that ran at the same time."""
         self.left_open: Collection[str] = ()
-        """Fields of the setup, in camelCase, that the policy under test leaves to clients."""
+        """Fields of the setup, in camelCase, that the tested policy leaves to clients."""
         self.state = State(behaviour, clock)
         self.app = Starlette(
             routes=[
@@ -54,7 +54,7 @@ class Gemini:
 
     @property
     def mints(self) -> list[MintRequest]:
-        """Every POST to `auth_tokens` that arrived."""
+        """Every POST to `auth_tokens`."""
         return self.state.mints
 
     @property
@@ -63,10 +63,10 @@ class Gemini:
         return self.state.sessions
 
     def minted(self) -> list[MintRequest]:
-        """The mints that were answered 200.
+        """The mints that got 200.
 
         Raises:
-            AssertionError: one of them asked for more than the function may ever ask for.
+            AssertionError: one of them asked for more than the function may ask for.
         """
         answered = [mint for mint in self.mints if mint.status == 200]
         for mint in answered:
@@ -146,26 +146,26 @@ class Gemini:
 
 
 def assert_constrained(mint: MintRequest, left_open: Collection[str] = ()) -> None:
-    """One use, two times with a zone, a whole setup: what every mint of the function must have.
+    """Assert what every mint of the function must have: one use, two times with a zone, a setup.
 
-    A mask, if there is one, must lock every top-level field but those of `left_open`.
+    A mask must lock every top-level field except those in `left_open`.
     """
     try:
         body = fields.read(mint.body, messages.auth_token(messages.SETUP), "auth_token")
         _instants(body)
     except fields.Invalid as error:
-        raise AssertionError(f"a mint was asked for with a bad body: {error}") from None
-    assert body.get("uses") == 1, f"a mint asked for uses {body.get('uses')!r}, not 1"
+        raise AssertionError(f"a mint had an invalid body: {error}") from None
+    assert body.get("uses") == 1, f"a mint had uses {body.get('uses')!r}, not 1"
     if "fieldMask" in body:
         masked, locked = set(body["fieldMask"].split(",")), messages.SETUP.keys() - set(left_open)
-        assert left_open, "a mint asked for less than the whole lock"
-        assert masked == locked, f"a mint asked for another mask: {sorted(masked ^ locked)}"
+        assert left_open, "a mint had a mask, although nothing is left to clients"
+        assert masked == locked, f"a mint had another mask: {sorted(masked ^ locked)}"
     for name in ("expireTime", "newSessionExpireTime"):
-        assert name in body, f"a mint was asked for without {name}"
+        assert name in body, f"a mint had no {name}"
     model = body.get("bidiGenerateContentSetup", {}).get("model", "")
-    assert model.startswith("models/"), f"a mint was asked for without a whole setup: {model!r}"
+    assert model.startswith("models/"), f"a mint had no complete setup: {model!r}"
     generation = body["bidiGenerateContentSetup"].get("generationConfig", {})
-    assert generation.get("responseModalities"), "a mint was asked for without modalities"
+    assert generation.get("responseModalities"), "a mint had no modalities"
 
 
 def _instants(body: dict[str, Any]) -> None:
@@ -182,4 +182,4 @@ def _parsed(raw: bytes) -> Any:
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    return faults.google_error(404, f"There is no {request.method} {request.url.path}.")
+    return faults.google_error(404, f"{request.method} {request.url.path} does not exist.")

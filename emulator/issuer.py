@@ -1,4 +1,4 @@
-"""Signs ID tokens as Firebase and Google do, and serves the certificates they are checked with.
+"""Signs ID tokens as Firebase and Google do, and serves the certificates that verify them.
 
 Formats: "Verify ID tokens using a third-party JWT library" (Firebase) and "OpenID Connect, an ID
 token's payload" (Google).
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import ssl
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +35,7 @@ BAD_PEM = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTI
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key, and the certificate under which its public half is served."""
+    """A private key and the certificate of its public key."""
 
     private: rsa.RSAPrivateKey
     pem: str
@@ -41,24 +44,26 @@ class SigningKey:
 
 @dataclass
 class Issuer:
-    """The issuer of both kinds of ID token."""
+    """Issues both kinds of ID tokens."""
 
     firebase_project: str = "demo-livetoken"
     google_client_id: str = "1234567890-local.apps.googleusercontent.com"
     max_age: int = 3600
     """Seconds in the `Cache-Control` of the certificates."""
     age: int | None = None
-    """Seconds in the `Age` of the certificates, as a cache on the way would send it."""
+    """Seconds in the `Age` header of the certificates, which caches between add."""
     key_fault: int | str | None = None
-    """What is wrong with the certificates: "html", "badpem", "json", "slow", "huge", a status."""
+    """How the certificates fail: "html", "badpem", "json", "slow", "huge", or an HTTP status."""
     key_delay: float = 30.0
     """Seconds that a "slow" answer takes."""
     fetches: int = 0
-    """How often certificates have been asked for."""
+    """How many times the certificates were requested."""
     clock: Callable[[], float] = time.time
-    """The present in Unix seconds, for the times in tokens."""
+    """The current time in Unix seconds, for the times in tokens."""
+    also: Callable[[], Mapping[str, str]] | None = None
+    """Reads certificates to serve beside its own for Firebase. Raises OSError or ValueError."""
     keys: dict[Kind, list[SigningKey]] = field(init=False)
-    """The keys that are served, the one that signs last."""
+    """The served keys; the last one signs."""
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,16 +76,16 @@ class Issuer:
         )
 
     def id_token(self, person: str, **claims: Any) -> str:
-        """A fresh ID token of a person of `emulator.people`.
+        """A new ID token of a person in `emulator.people`.
 
         Args:
             person: their name.
-            claims: take the place of theirs; a value of `...` removes the claim.
+            claims: replace theirs; a value of `...` removes the claim.
         """
         return self.sign(self.claims(person, **claims), kind=PEOPLE[person].kind)
 
     def claims(self, person: str, **claims: Any) -> dict[str, Any]:
-        """The claims of such a token."""
+        """The claims of a new token; the arguments are those of `id_token`."""
         someone = PEOPLE[person]
         now = int(self.clock())
         times: dict[str, Any] = {"iat": now, "exp": now + LIFE}
@@ -100,10 +105,10 @@ class Issuer:
         header: Mapping[str, Any] | None = None,
         key: rsa.RSAPrivateKey | None = None,
     ) -> str:
-        """A token with these claims. In `claims` and `header`, `...` removes an entry.
+        """Sign these claims. In `claims` and `header`, a value of `...` removes the entry.
 
         Args:
-            key: signs in the place of the issuer's own, under the issuer's `kid`.
+            key: signs instead of the issuer's key, with the issuer's `kid`.
         """
         head = {**self.header(kind), **(header or {})}
         return self.sign_raw(jwt.as_json(head), jwt.as_json(claims), kind, key=key)
@@ -121,19 +126,19 @@ class Issuer:
         *,
         key: rsa.RSAPrivateKey | None = None,
     ) -> str:
-        """A token of exactly these bytes, truly signed unless a signature is given."""
+        """A token of exactly these bytes, with a valid signature unless one is given."""
         return jwt.token(header, payload, key or self.keys[kind][-1].private, signature)
 
     def kid(self, kind: Kind) -> str:
-        """The id of the key that signs now."""
+        """The id of the signing key."""
         return self.keys[kind][-1].kid
 
     def rotate(self, kind: Kind) -> None:
-        """Signs with a new key from now on; the old certificates are still served."""
+        """Sign with a new key from now on; the old certificates are still served."""
         self.keys[kind].append(signing_key())
 
     def drop_old(self, kind: Kind) -> None:
-        """Serves no certificate but that of the key that signs now."""
+        """Stop serving all certificates except that of the signing key."""
         del self.keys[kind][:-1]
 
     async def _certificates(self, request: Request) -> Response:
@@ -142,6 +147,11 @@ class Issuer:
             return PlainTextResponse(f"keys: {', '.join(self.keys)}\n", 404)
         self.fetches += 1
         served = {key.kid: key.pem for key in self.keys[kind]}
+        if kind == "firebase" and self.also is not None:
+            try:
+                served |= await asyncio.to_thread(self.also)
+            except (OSError, ValueError) as error:
+                return PlainTextResponse(f"Firebase's keys cannot be fetched: {error}\n", 503)
         fault = self.key_fault
         if fault == "slow":
             await asyncio.sleep(self.key_delay)
@@ -159,8 +169,23 @@ class Issuer:
         return PlainTextResponse(self.id_token(person), headers={"Cache-Control": "no-store"})
 
 
+def certificates_at(url: str) -> Callable[[], Mapping[str, str]]:
+    """A function that fetches `{kid: PEM certificate}`, such as Firebase's, from a URL.
+
+    For TLS it trusts the authorities that are configured when `certificates_at` is called.
+    """
+    trusted = ssl.create_default_context()
+
+    def fetch() -> Mapping[str, str]:
+        with urllib.request.urlopen(url, timeout=5, context=trusted) as answer:
+            certificates: dict[str, str] = json.load(answer)
+            return certificates
+
+    return fetch
+
+
 def signing_key(bits: int = 2048) -> SigningKey:
-    """A new RSA key with a certificate that it signs itself."""
+    """A new RSA key with a self-signed certificate."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "livetoken local issuer")])
     now = datetime.now(UTC)
@@ -181,7 +206,7 @@ def signing_key(bits: int = 2048) -> SigningKey:
 def _faulted(fault: int | str, served: Mapping[str, str]) -> Response:
     match fault:
         case int():
-            return PlainTextResponse("no certificates today\n", fault)
+            return PlainTextResponse("the certificates are unavailable\n", fault)
         case "html":
             return Response("<html><body>Sign in</body></html>", media_type="text/html")
         case "badpem":

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 def token(
     header: bytes, payload: bytes, key: rsa.RSAPrivateKey, signature: bytes | None = None
 ) -> str:
-    """A token of exactly these bytes, truly signed unless a signature is given."""
+    """A token of exactly these bytes, with a valid signature unless one is given."""
     signed = f"{base64url(header)}.{base64url(payload)}"
     if signature is None:
         signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -22,16 +22,16 @@ def token(
 
 
 def as_json(entries: Mapping[str, Any]) -> bytes:
-    """The entries as JSON, without those whose value is `...`."""
+    """JSON without the entries whose value is `...`."""
     return json.dumps({k: value for k, value in entries.items() if value is not ...}).encode()
 
 
 def jwk(key: rsa.RSAPublicKey, **members: Any) -> dict[str, Any]:
-    """A public key for RS256 signatures as it stands in a key set.
+    """A public key for RS256 signatures, as in a JWK set.
 
     Args:
         key: the key, for `n` and `e`.
-        members: are added or take the place of the usual; a value of `...` removes the member.
+        members: added to the usual ones or replacing them; a value of `...` removes the member.
     """
     numbers = key.public_numbers()
     usual = {"kty": "RSA", "use": "sig", "alg": "RS256", "n": _uint(numbers.n)}
@@ -45,7 +45,7 @@ def base64url(data: bytes) -> str:
 
 
 def from_base64url(text: str) -> bytes:
-    """The bytes of base64url, however sloppily it ends. Raises ValueError."""
+    """The bytes of unpadded base64url; ignores unused bits at the end. Raises ValueError."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 

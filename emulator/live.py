@@ -1,4 +1,4 @@
-"""The socket of a Live session: who may open one, with which setup, and when it ends."""
+"""The socket of a Live session: its token, its setup, and when it ends."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from emulator.tokens import Refused, Setup, Token
 
 VERSIONS = ("v1alpha", "v1beta")
 CONSTRAINED = "BidiGenerateContentConstrained"
-TICK = 0.02  # seconds between two looks at the clock
+TICK = 0.02  # seconds between two checks of the clock
 
 INVALID, POLICY, ENDED = 1007, 1008, 1011
 
 
 class Close(Exception):
-    """Ends the socket with a code and a reason."""
+    """Close the socket with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -33,7 +33,7 @@ class Close(Exception):
 
 
 async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSocket) -> None:
-    """One socket from its handshake to its end."""
+    """Run one socket from its handshake to its end."""
     version, method = websocket.path_params["version"], websocket.path_params["method"]
     if version not in VERSIONS or method not in (CONSTRAINED, "BidiGenerateContent"):
         await websocket.send_denial_response(google_error(404, f"No {method} in {version}."))
@@ -70,7 +70,7 @@ async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSo
 
 
 def _token(state: State, websocket: WebSocket, method: str) -> Token:
-    """The token that the client shows, in the query or in its header."""
+    """The client's token, from the query or from its header."""
     shown = websocket.query_params.get("access_token")
     if shown is None:
         scheme, _, shown = websocket.headers.get("authorization", "").partition(" ")
@@ -79,12 +79,12 @@ def _token(state: State, websocket: WebSocket, method: str) -> Token:
     if token is None:
         raise Close(INVALID, "Missing or malformed auth token. Pass a valid ephemeral token.")
     if method != CONSTRAINED:
-        raise Close(POLICY, f"Ephemeral tokens are accepted by {CONSTRAINED} alone.")
+        raise Close(POLICY, f"Ephemeral tokens are accepted by {CONSTRAINED} only.")
     return token
 
 
 def _open(state: State, token: Token, client: Setup | None) -> tuple[Session, Conversation]:
-    """A session, new or resumed. Nothing here awaits, so two sockets cannot share one use."""
+    """Open or resume a session. It never awaits, so two sockets cannot share one use."""
     if client is None:
         raise Close(INVALID, "The first message must be a setup.")
     now = state.clock()
@@ -108,7 +108,7 @@ def _open(state: State, token: Token, client: Setup | None) -> tuple[Session, Co
 
 
 def _handle(state: State, token: Token, setup: Setup, client: Setup) -> str | None:
-    """The handle that counts: the effective setup's, or under a full lock perhaps the client's."""
+    """The handle of the effective setup, or with a full lock and that setting the client's."""
     resumption = setup.get("sessionResumption")
     if resumption is None:
         return None
@@ -142,9 +142,9 @@ def _check_setup(state: State, setup: Setup) -> None:
         raise Close(INVALID, f"{model} cannot answer in {', '.join(modalities)}, only in AUDIO.")
     level = generation.get("thinkingConfig", {}).get("thinkingLevel")
     if level is not None and rule == "refused":
-        raise Close(INVALID, f"{model} takes no thinking level.")
+        raise Close(INVALID, f"{model} does not accept a thinking level.")
     if level is None and rule == "required":
-        raise Close(INVALID, f"{model} needs a thinking level.")
+        raise Close(INVALID, f"{model} requires a thinking level.")
 
 
 async def _converse(
@@ -153,7 +153,7 @@ async def _converse(
     while True:
         message = _message(await _frame(websocket), known)
         if "setup" in message:
-            raise Close(INVALID, "The setup can be sent once only.")
+            raise Close(INVALID, "The setup can be sent only once.")
         session.messages.append(message)
         try:
             await exchange.take(message)
@@ -162,7 +162,7 @@ async def _converse(
 
 
 async def _watch(state: State, token: Token, opened: datetime, websocket: WebSocket) -> None:
-    """Tells the client that the end is near, and ends the socket when it has come."""
+    """Send `goAway` before the end of the connection, and close the socket at its end."""
     told = False
     while True:
         now, behaviour = state.clock(), state.behaviour
@@ -178,7 +178,7 @@ async def _watch(state: State, token: Token, opened: datetime, websocket: WebSoc
 
 
 async def _first_to_end(*coroutines: Any) -> None:
-    """Runs all until the first ends, whose exception it raises."""
+    """Run all until the first one ends, and raise its exception."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -195,7 +195,7 @@ async def _first_frame(state: State, websocket: WebSocket) -> str | bytes:
         async with asyncio.timeout(state.behaviour.setup_timeout):
             return await _frame(websocket)
     except TimeoutError:
-        raise Close(POLICY, "No setup has come.") from None
+        raise Close(POLICY, "No setup was received.") from None
 
 
 async def _frame(websocket: WebSocket) -> str | bytes:
@@ -212,7 +212,7 @@ def _message(frame: str | bytes, known: Mapping[str, Kind]) -> dict[str, Any]:
     except Invalid as error:
         raise Close(INVALID, str(error)) from None
     if len(message) != 1:
-        raise Close(INVALID, f"A message holds exactly one of {', '.join(known)}.")
+        raise Close(INVALID, f"A message must have exactly one of {', '.join(known)}.")
     return message
 
 
@@ -221,7 +221,7 @@ async def _close(websocket: WebSocket, end: Close) -> None:
     try:
         await websocket.close(end.code, reason)
     except (RuntimeError, WebSocketDisconnect):
-        return  # the client had gone first
+        return  # the client has disconnected
 
 
 def _duration(left: timedelta) -> str:

@@ -1,9 +1,9 @@
-"""The messages that Gemini knows here, field by field.
+"""The messages of the Live API, field by field.
 
-The top level of the setup is what the Developer API converter of google-genai 3.4.0 writes, which
-is the widest list that is known; the members are those of `google.genai.types` without the fields
-that exist on Vertex AI alone. Parts that carry a caller's own data (schemas, arguments, parts of
-a turn that no stand-in looks at) are free.
+The top-level fields of the setup are those that the Developer API converter of google-genai 3.4.0
+writes, the longest known list. Nested fields are those of `google.genai.types`, without the ones
+that only Vertex AI has. Parts with a caller's own data (schemas, arguments, parts of a turn that
+the stand-in does not read) may be any JSON.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def auth_token(setup: Mapping[str, Kind]) -> Mapping[str, Kind]:
 
 
 def client_message(setup: Mapping[str, Kind]) -> Mapping[str, Kind]:
-    """What a client may send on a socket: exactly one of these at a time."""
+    """The messages of a client; each has exactly one of these fields."""
     return {
         "setup": setup,
         "clientContent": {"turns": [CONTENT], "turnComplete": BOOLEAN},

@@ -1,7 +1,7 @@
-"""The metadata server of a Google machine: who the service account is, and its access tokens.
+"""The metadata server of a machine at Google: its service account and access tokens.
 
-As much of "About VM metadata" (Compute Engine) as google-auth 2.62's `compute_engine` asks for. A
-new token comes with every request, where Google's server keeps one until shortly before its end.
+It has the part of "About VM metadata" (Compute Engine) that google-auth 2.62's `compute_engine`
+uses. It creates a token for every request; Google's server reuses one until shortly before its end.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ DEFAULT_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 @dataclass
 class Metadata:
-    """The metadata server of one machine of a project."""
+    """The metadata server of one machine."""
 
     project: str = "demo-livetoken"
     project_number: str = "123456789012"
     access_tokens: set[str] = field(default_factory=set)
-    """The tokens given out; one that is taken out is as good as expired."""
+    """The valid tokens; removing one revokes it."""
     life: int = 3600
-    """Seconds that a token is said to be valid."""
+    """Seconds in the `expires_in` of a token."""
     fault: int | str | None = None
-    """What is wrong with access tokens, and with nothing else: "hang", a status."""
+    """How access tokens fail: "hang", or an HTTP status. Everything else still works."""
     fetches: int = 0
-    """How often an access token has been asked for."""
+    """How many times an access token was requested."""
     scopes: tuple[str, ...] = ()
-    """The scopes of the last access token that was asked for."""
+    """The scopes of the last request for an access token."""
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Metadata:
 
     @property
     def email(self) -> str:
-        """The service account."""
+        """The email address of the service account."""
         return f"livetoken@{self.project}.iam.gserviceaccount.com"
 
     async def _get(self, request: Request) -> Response:
@@ -85,7 +85,7 @@ class Metadata:
             return Response(status_code=499)
         if self.fault is not None:
             status = self.fault if isinstance(self.fault, int) else 501
-            return PlainTextResponse(f"no token today: {self.fault}\n", status)
+            return PlainTextResponse(f"access tokens are unavailable: {self.fault}\n", status)
         token = f"ya29.c.{secrets.token_urlsafe(48)}"
         self.access_tokens.add(token)
         return JSONResponse(
@@ -94,10 +94,10 @@ class Metadata:
 
 
 def environment(url: str) -> dict[str, str]:
-    """The variables that lead google-auth to the server at `url`, if set before it is imported.
+    """The variables that make google-auth use the server at `url`; set them before importing it.
 
-    The second is for its first question, whether there is a metadata server at all. gcloud's own
-    credentials come first: set `CLOUDSDK_CONFIG` to an empty folder, and unset
+    google-auth uses the second one to check whether there is a metadata server. It prefers
+    gcloud's credentials, so set `CLOUDSDK_CONFIG` to an empty folder and unset
     `GOOGLE_APPLICATION_CREDENTIALS`.
     """
     host = url.removeprefix("http://")

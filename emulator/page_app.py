@@ -1,9 +1,11 @@
-"""The page on which a person talks, and what it fetches; nothing of it is deployed."""
+"""The server of the page on which people talk to Gemini. It is not deployed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -25,36 +27,26 @@ from livetoken.compile.body import compile_policy
 FILES = Path(__file__).with_name("page")
 CLIENT = Path(__file__).parents[1] / "clients" / "web"
 
-# Scripts, styles and pictures are the page's own, and it talks to this machine alone.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self' http://127.0.0.1:* ws://127.0.0.1:*; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-
 
 @dataclass
 class Page:
-    """The app that serves it.
+    """The app that serves the page.
 
     Args:
-        policy_file: whose profiles it offers.
-        issuer: who signs its people in.
-        app_check: who vouches for it.
-        function_url: where it asks for tokens; may be set later, since the function has to know
-            the page's origin first.
+        policy_file: the policy whose profiles the page offers.
+        issuer: signs in its test users.
+        app_check: signs its App Check tokens.
+        function_url: where it gets tokens; may be set later, since the function must know the
+            page's origin first.
+        gemini_url: the base URL of Gemini if it is not on 127.0.0.1; the page may connect to this
+            one host outside.
     """
 
     policy_file: Path
     issuer: Issuer
     app_check: AppCheck
     function_url: str = ""
+    gemini_url: str = ""
 
     @property
     def app(self) -> ASGIApp:
@@ -68,14 +60,30 @@ class Page:
                 Mount("/", StaticFiles(directory=FILES, html=True)),
             ],
             middleware=[
-                Middleware(_Headers),
+                Middleware(_Headers, headers=self._headers()),
                 Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
             ],
         )
 
+    def _headers(self) -> dict[str, str]:
+        """The headers of every answer. Scripts, styles and pictures come from the page's server."""
+        connect = "'self' http://127.0.0.1:* ws://127.0.0.1:*"
+        if self.gemini_url and urlsplit(self.gemini_url).hostname != "127.0.0.1":
+            connect += f" wss://{urlsplit(self.gemini_url).netloc}"
+        return {
+            "Content-Security-Policy": (
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+                f"connect-src {connect}; "
+                "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+            ),
+            "Cache-Control": "no-cache",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        }
+
     @staticmethod
     def origins(url: str) -> tuple[str, str]:
-        """The origins of the page at a URL of the loopback address: people type either."""
+        """The origins of the page at a loopback URL: people open 127.0.0.1 or localhost."""
         return url, url.replace("127.0.0.1", "localhost")
 
     async def _setup(self, _: Request) -> Response:
@@ -93,16 +101,16 @@ class Page:
 
 
 class _Headers:
-    """Gives every answer the headers of a page that keeps to itself."""
+    """Adds headers to every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
+        self._added = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *added]
+                message["headers"] = [*message["headers"], *self._added]
             await send(message)
 
         await self._app(scope, receive, sent)

@@ -1,4 +1,4 @@
-"""The people that the issuer knows, each one kind of caller."""
+"""The test users of the issuer, one for each kind of caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind: TypeAlias = Literal["firebase", "google"]
 
 @dataclass(frozen=True)
 class Person:
-    """One person and what is constant in their tokens; the issuer adds the issuer and the times."""
+    """A test user and their constant claims; the issuer adds `iss`, `aud` and the times."""
 
     name: str
     about: str

@@ -1,7 +1,7 @@
-"""Carries an app on the loopback address: plain and TLS listeners on one event loop.
+"""Serves an app on 127.0.0.1: a plain and a TLS listener on one event loop.
 
-The protocols are uvicorn's own. Only its main loop and its shutdown are replaced, so that both
-take milliseconds and an open socket delays neither.
+The protocols are uvicorn's. Its main loop and its shutdown are replaced, so that starting and
+stopping take milliseconds, even with open sockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ABORT = "emulator.abort"
 
 
 def abort(scope: MutableMapping[str, Any]) -> None:
-    """Ends the connection that carries `scope` at once, whatever has been sent on it."""
+    """End the connection of `scope` immediately, whatever has been sent on it."""
     scope["extensions"][ABORT]()
 
 
@@ -31,11 +31,11 @@ class Server:
     """uvicorn in a daemon thread.
 
     Args:
-        app: the ASGI app; every listener serves this one object.
-        plain: port of the plain listener, 0 for any free one, None for no such listener.
+        app: the ASGI app; both listeners serve it.
+        plain: port of the plain listener; 0 for a free one, None for no plain listener.
         tls: the same for TLS.
-        certificate: what the TLS listener shows; required for one.
-        host: the address to listen on; anything but 127.0.0.1 is refused.
+        certificate: the certificate of the TLS listener, which requires it.
+        host: the address to listen on; everything except 127.0.0.1 is refused.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Server:
         host: str = LOOPBACK,
     ) -> None:
         if host != LOOPBACK:
-            raise ValueError(f"the stand-ins listen on {LOOPBACK} alone, not on {host}")
+            raise ValueError(f"the stand-ins listen on {LOOPBACK} only, not on {host}")
         if tls is not None and certificate is None:
             raise ValueError("a TLS listener needs a certificate")
         self._app = app
@@ -72,7 +72,7 @@ class Server:
         return self._url("https")
 
     def start(self) -> None:
-        """Returns when every listener accepts connections. Raises OSError for a taken port."""
+        """Return when every listener accepts connections. Raises OSError if a port is in use."""
         if self._thread is not None:
             raise RuntimeError("the server has been started")
         try:
@@ -90,7 +90,7 @@ class Server:
             raise self._failure
 
     def stop(self) -> None:
-        """Ends every connection and the thread. Does nothing where nothing runs."""
+        """End every connection and the thread; does nothing if it is not running."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
@@ -114,7 +114,7 @@ class Server:
 
     def _url(self, scheme: str) -> str:
         if scheme not in self._sockets:
-            raise RuntimeError(f"no {scheme} listener runs")
+            raise RuntimeError(f"there is no {scheme} listener")
         return f"{scheme}://{LOOPBACK}:{self._sockets[scheme].getsockname()[1]}"
 
     def _run(self) -> None:
@@ -160,7 +160,7 @@ class Server:
 
 
 class _Listener(uvicorn.Server):
-    """One listener, opened and closed from outside instead of by signals and a ticking loop."""
+    """One listener, opened and closed by `Server` instead of by signals and a polling loop."""
 
     def __init__(self, config: uvicorn.Config, sock: socket.socket, stop: asyncio.Event) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Sound: 16-bit little-endian mono PCM, 16 kHz in and 24 kHz out, as the Live API has it."""
+"""Audio: 16-bit little-endian mono PCM, 16 kHz in and 24 kHz out, as in the Live API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from array import array
 from dataclasses import dataclass
 
 RATE_IN, RATE_OUT = 16_000, 24_000
-LOUD = 500  # of 32,767: the peak from which a frame counts as speech
+LOUD = 500  # of 32,767: the lowest peak of a frame with speech
 FRAMES_PER_SECOND = 50
-SHORTEST = 5  # loud frames, a tenth of a second: less is a click
-LONGEST = 60  # seconds of one utterance
+SHORTEST = 5  # loud frames, a tenth of a second; less is a click
+LONGEST = 60  # seconds of an utterance
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What somebody said, without the silence around it."""
+    """Speech without the silence around it."""
 
     samples: bytes
     rate: int
@@ -27,10 +27,10 @@ class Utterance:
 
 
 class Ear:
-    """Finds out when somebody has finished speaking.
+    """Detects the end of speech.
 
     Args:
-        by_hand: only audio between `start` and `end` counts (automatic detection disabled).
+        by_hand: use only audio between `start` and `end` (automatic detection is disabled).
     """
 
     def __init__(self, *, by_hand: bool) -> None:
@@ -44,18 +44,18 @@ class Ear:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody has begun to speak, and not ended."""
+        """Whether an utterance has begun and not ended."""
         return bool(self._speech) and (self._by_hand or self._loud >= SHORTEST)
 
     def start(self) -> None:
-        """An utterance begins."""
+        """Begin an utterance."""
         if self._by_hand:
             self._open = True
             self._speech.clear()
             self._loud = 0
 
     def hear(self, samples: bytes, rate: int, silence: float) -> list[Utterance]:
-        """Takes audio; the utterances that `silence` seconds of quiet have ended."""
+        """Take audio, and return the utterances that ended with `silence` seconds of silence."""
         if not self._open:
             return []
         self._rate = rate
@@ -72,7 +72,7 @@ class Ear:
         return ended
 
     def end(self) -> list[Utterance]:
-        """The utterance under way, if there is one, which ends."""
+        """End the current utterance, and return it if there is one."""
         if self._pending:
             self._frame(self._pending[: len(self._pending) // 2 * 2])
             self._pending = b""
@@ -95,12 +95,12 @@ class Ear:
 
 
 def seconds(sound: bytes) -> float:
-    """How long a sound at the output rate takes to play."""
+    """How long audio at the output rate takes to play."""
     return len(sound) / 2 / RATE_OUT
 
 
 def tone(seconds: float = 0.25, hertz: float = 440.0) -> bytes:
-    """A soft sine at the output rate."""
+    """A quiet sine wave at the output rate."""
     count = int(seconds * RATE_OUT)
     return _packed(
         array("h", (int(6000 * math.sin(2 * math.pi * hertz * n / RATE_OUT)) for n in range(count)))
@@ -108,7 +108,7 @@ def tone(seconds: float = 0.25, hertz: float = 440.0) -> bytes:
 
 
 def resampled(samples: bytes, rate: int) -> bytes:
-    """`samples` at the output rate, by the nearest neighbour before."""
+    """Convert samples to the output rate by repeating or dropping samples."""
     heard = _unpacked(samples)
     count = len(heard) * RATE_OUT // rate
     return _packed(array("h", (heard[n * rate // RATE_OUT] for n in range(count))))

@@ -1,4 +1,4 @@
-"""What the stand-in of Gemini remembers, and what it has seen."""
+"""What the stand-in for Gemini keeps: tokens, handles, and a record of mints and sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emulator.tokens import Setup, Token
 
 @dataclass
 class MintRequest:
-    """One POST to `auth_tokens` that arrived, refused ones too."""
+    """One POST to `auth_tokens`, refused or not."""
 
     version: str
     """The API version in its path."""
@@ -22,14 +22,14 @@ class MintRequest:
     """Names in lower case."""
     query: dict[str, str]
     body: Any
-    """Parsed JSON, None where it is none."""
+    """Parsed JSON; None if it is not JSON."""
     raw: bytes
     port: int
-    """The caller's TCP port: equal ports mean one kept connection."""
+    """The caller's TCP port; requests with the same port used one connection."""
     status: int | None = None
-    """What was answered; None until then, and for a request that got no answer."""
+    """The status of the answer; None if there is none (yet)."""
     token: str | None = None
-    """The name that was minted, if one was."""
+    """The name of the minted token, or None."""
 
 
 @dataclass
@@ -43,17 +43,17 @@ class Session:
     messages: list[dict[str, Any]] = field(default_factory=list)
     """What the client sent after its setup, in camelCase."""
     closed: int | None = None
-    """The close code, from either side; None while it is open."""
+    """The close code from either side; None while it is open."""
 
 
 @dataclass
 class Conversation:
-    """What a resumption continues: it outlives its sockets."""
+    """What resuming continues; it lives longer than its sockets."""
 
     turns: list[str] = field(default_factory=list)
-    """What was heard in each turn."""
+    """What the client said in each turn."""
     open: bool = False
-    """Whether a socket is on it now."""
+    """Whether a socket is using it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Handle:
 
 @dataclass
 class State:
-    """Everything of one stand-in; used on one event loop, read from anywhere."""
+    """The state of one stand-in; changed on one event loop, read from any thread."""
 
     behaviour: Behaviour
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -74,13 +74,13 @@ class State:
     sessions: list[Session] = field(default_factory=list)
 
     def issue_handle(self, conversation: Conversation) -> str:
-        """A new resumption handle for `conversation`; the earlier ones go on working."""
+        """A new resumption handle; the earlier ones stay valid."""
         handle = secrets.token_urlsafe(48)
         self.handles[handle] = Handle(conversation, self.clock())
         return handle
 
     def find(self, handle: str) -> Conversation | None:
-        """The conversation of a live handle, None for one that is unknown or too old."""
+        """The conversation of a valid handle; None if it is unknown or too old."""
         known = self.handles.get(handle)
         life = timedelta(seconds=self.behaviour.handle_life)
         if known is None or self.clock() - known.issued >= life:

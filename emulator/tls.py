@@ -1,4 +1,4 @@
-"""A throw-away certificate authority and one certificate for this machine's own address."""
+"""A temporary certificate authority and one certificate for 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIFE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Certificate:
-    """Paths of PEM files: what a client trusts, and what a server shows."""
+    """Paths of PEM files: the CA that clients trust, and the server's certificate and key."""
 
     ca_file: Path
     cert_file: Path
@@ -26,14 +26,14 @@ class Certificate:
 
 
 def certificate(directory: Path, names: Sequence[str] = ()) -> Certificate:
-    """Makes a CA and a certificate for 127.0.0.1, localhost and further names in `directory`.
+    """Make a CA and a certificate for 127.0.0.1, localhost and `names` in `directory`.
 
     Args:
-        directory: where the files go; it is made.
-        names: further DNS names, whose first label may be `*`.
+        directory: where the files go; it is created.
+        names: more DNS names; the first label may be `*`.
 
-    The CA's key is never written, so nothing else can be signed with it. The extensions are those
-    that Python 3.13 demands by default (RFC 5280, strict).
+    The CA's key is never written to disk, so it cannot sign anything else. The extensions are those
+    that Python 3.13 requires by default (RFC 5280, strict).
     """
     directory.mkdir(parents=True, exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -1,4 +1,4 @@
-"""What a minted token allows: how often, until when, and with which setup.
+"""What a minted token allows: how many sessions, until when, and with which setup.
 
 Source: the reference of `AuthToken` in the Gemini API.
 """
@@ -25,7 +25,7 @@ Path = tuple[str, ...]
 
 
 class Refused(Exception):
-    """A token that starts no session; the text is the reason that the socket closes with."""
+    """The token cannot start a session; the text is the close reason of the socket."""
 
 
 @dataclass
@@ -36,18 +36,18 @@ class Token:
     expires: datetime
     starts_before: datetime
     uses: int
-    """How many sessions it may start; 0 is unlimited."""
+    """How many sessions it may start; 0 means unlimited."""
     setup: Setup | None
     mask: tuple[Path, ...]
     used: int = field(default=0)
 
     @property
     def replaces(self) -> bool:
-        """Whether the client's setup is ignored whole."""
+        """Whether the token's setup replaces the client's whole setup."""
         return self.setup is not None and not self.mask
 
     def effective(self, client: Setup) -> Setup:
-        """The setup of a session that a client with the setup `client` gets."""
+        """The setup of a session for a client that sends the setup `client`."""
         if self.setup is not None and not self.mask:
             return copy.deepcopy(self.setup)
         merged = copy.deepcopy(client)
@@ -56,14 +56,14 @@ class Token:
         return merged
 
     def check_life(self, now: datetime) -> None:
-        """Raises Refused once `expireTime` has come."""
+        """Raise Refused after `expireTime`."""
         if now >= self.expires:
             raise Refused("Auth token has expired.")
 
     def use(self, now: datetime) -> None:
-        """Counts one new session. Raises Refused, and counts nothing, if there may be none."""
+        """Count one new session. Raises Refused, without counting, if the token allows none."""
         if now >= self.starts_before:
-            raise Refused("Auth token is past the time in which it starts a new session.")
+            raise Refused("Auth token is too late to start a new session.")
         if self.uses and self.used >= self.uses:
             raise Refused("Auth token has been used up.")
         self.used += 1
@@ -79,13 +79,13 @@ def make(
     *,
     nested_masks: bool,
 ) -> Token:
-    """A token out of a request body whose fields have been read.
+    """Make a token from a request body whose fields have been read.
 
     Args:
-        nested_masks: whether a mask may name more than top-level fields of the setup.
+        nested_masks: whether a mask may name nested fields of the setup.
 
     Raises:
-        Invalid: a time, a number of uses or a mask that is refused.
+        Invalid: a time, the number of uses or the mask is refused.
     """
     expires = _time(request, "expireTime", now, EXPIRES_AFTER)
     starts_before = _time(request, "newSessionExpireTime", now, STARTS_WITHIN)
@@ -106,7 +106,7 @@ def make(
 
 
 def instant(text: str) -> datetime:
-    """An RFC 3339 time with its zone. Raises Invalid without one."""
+    """Parse an RFC 3339 time with a zone. Raises Invalid."""
     try:
         if RFC_3339.fullmatch(text):
             return datetime.fromisoformat(text)

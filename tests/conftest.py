@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from google.genai import errors
 from stack import Stack, stack
-from stand import Stand
+from stand_in import StandIn
 
 from emulator import tls
 from emulator.tls import Certificate
@@ -54,11 +54,11 @@ def alone(certificate: Certificate) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stand(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+def stand_in(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The stand-in of Gemini alone."""
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     warnings.simplefilter("ignore", errors.ExperimentalWarning)
-    made = Stand(certificate)
+    made = StandIn(certificate)
     with made.server:
         yield made

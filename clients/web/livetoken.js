@@ -1,6 +1,6 @@
 /**
- * Gemini Live from an app, on tokens that livetoken gives: get one, connect, and go on when a
- * connection ends. This file is all that an app needs; copy it.
+ * Gemini Live for apps that get their tokens from livetoken: get a token, connect, and resume when
+ * a connection ends. It is one file without dependencies so that an app can copy it.
  *
  *     const conversation = new Conversation(
  *       { url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser?.getIdToken(refresh) ?? null },
@@ -9,25 +9,26 @@
  *     await conversation.start();
  *     conversation.send({ realtimeInput: { audio: { data, mimeType: "audio/pcm;rate=16000" } } });
  *
- * An app with @google/genai adds `transport: overGenAI(GoogleGenAI)` to the last of these.
+ * An app that uses @google/genai adds `transport: overGenAI(GoogleGenAI)` to the second argument.
  */
 
 /**
- * Who asks, where, and for what.
+ * Where tokens come from.
  * @typedef {object} Source
- * @property {string} url Where livetoken is.
- * @property {(refresh: boolean) => Promise<string | null> | null} idToken The caller's ID token, a new one
- *   if `refresh`; null while nobody is signed in.
- * @property {(refresh: boolean) => Promise<string>} [appCheckToken] The app's App Check token.
+ * @property {string} url The URL of livetoken.
+ * @property {(refresh: boolean) => Promise<string | null> | null} idToken The user's ID token, a new
+ *   one if `refresh`; null while the user is signed out.
+ * @property {(refresh: boolean) => Promise<string>} [appCheckToken] The app's App Check token,
+ *   a new one if `refresh`.
  * @property {string} [profile] A profile of the policy; "default" if left out.
  */
 
 /**
- * What livetoken answers with: good for one session. Times are RFC 3339, in UTC.
+ * The answer of livetoken, a token for one session. Times are RFC 3339 in UTC.
  * @typedef {object} Token
- * @property {string} name What Gemini takes in the place of an API key.
- * @property {string} expireTime When the session ends.
- * @property {string} newSessionExpireTime Until when it has to start.
+ * @property {string} name The token, which Gemini accepts instead of an API key.
+ * @property {string} expireTime The end of the session.
+ * @property {string} newSessionExpireTime The latest start of the session.
  * @property {string} profile
  * @property {string} model
  * @property {string} apiVersion
@@ -35,7 +36,7 @@
  */
 
 /**
- * What Gemini sends, in so far as this module looks at it; the Live API's reference has the rest.
+ * The parts of Gemini's messages that this module reads; the Live API's reference has the rest.
  * @typedef {object} ServerMessage
  * @property {{}} [setupComplete]
  * @property {{ modelTurn?: { parts?: { inlineData?: { data?: string, mimeType?: string } }[] },
@@ -48,7 +49,7 @@
  */
 
 /**
- * What an app sends: one of the three.
+ * A message of the app, with one of these three fields.
  * @typedef {object} ClientMessage
  * @property {{ turns?: { role?: string, parts?: { text?: string }[] }[], turnComplete?: boolean }}
  *   [clientContent]
@@ -59,9 +60,9 @@
  */
 
 /**
- * A `Transport` opens a session, and resolves once Gemini has taken its setup; it rejects with
- * SESSION_REFUSED, and stops where `signal` says so. `send` says whether a message went out;
- * `onclose` hears of every end, that by `close` too.
+ * A `Transport` opens a session. It resolves after `setupComplete`, rejects with SESSION_REFUSED,
+ * and gives up when `signal` is aborted. `send` returns whether the message was sent; `onclose` is
+ * called for every end, also after `close`.
  * @typedef {{ send: (message: ClientMessage) => boolean, close: () => void }} Session
  * @typedef {{ onmessage: (message: ServerMessage) => void,
  *   onclose: (end: { code: number, reason: string }) => void, signal?: AbortSignal }} SessionEvents
@@ -69,25 +70,25 @@
  */
 
 /**
- * `connecting`, then `open` and `resuming` in turn, then `closed` for good.
+ * First `connecting`, then `open` and `resuming` by turns, and finally `closed`.
  * @typedef {"new" | "connecting" | "open" | "resuming" | "closed"} State
  */
 
-const ANSWER_WITHIN = 15_000; // ms: twice what livetoken takes at the most
-const RENEW_BEFORE = 30_000; // ms before a token's end
-const RENEW_AFTER = 30_000; // ms at the least, whatever this device's clock says
-const ATTEMPTS = 20; // to get a token, which takes two minutes; time offline does not count
-const REFUSALS = 5; // tokens that led to no session that works, one after the other
-const OPENS_WITHIN = 15_000; // ms that a session takes to open
-const WORKS_AFTER = 30_000; // ms that a session lasted, or it has said something
-const LONGEST_WAIT = 30; // seconds that somebody waits for a Retry-After
-const STALE = 5_000; // ms after which sound is no longer worth sending
+const ANSWER_WITHIN = 15_000; // ms; twice the longest time that livetoken takes
+const RENEW_BEFORE = 30_000; // ms before a token expires
+const RENEW_AFTER = 30_000; // ms, the minimum even if this device's clock is wrong
+const ATTEMPTS = 20; // to get a token, about two minutes; time offline does not count
+const REFUSALS = 5; // tokens in a row without a working session
+const OPENS_WITHIN = 15_000; // ms until a session must be open
+const WORKS_AFTER = 30_000; // ms after which a session works even if Gemini has said nothing
+const LONGEST_WAIT = 30; // seconds; with a longer Retry-After the conversation ends
+const STALE = 5_000; // ms after which audio is too old to send
 
-/** Why there is no token or no session. */
+/** There is no token or no session. */
 export class LivetokenError extends Error {
   /**
-   * @param {string} reason A reason of livetoken's table of errors; or UNREACHABLE (no answer of
-   *   livetoken's), SESSION_REFUSED (Gemini opened none), SESSION_ENDED (it cannot be resumed).
+   * @param {string} reason A reason from livetoken's table of errors; or UNREACHABLE (no answer of
+   *   livetoken), SESSION_REFUSED (Gemini opened no session), SESSION_ENDED (it cannot be resumed).
    * @param {string} message
    * @param {{ code?: number, retryable?: boolean, retryAfterSeconds?: number, cause?: unknown }}
    *   [details] `code` is the HTTP status, or the socket's close code.
@@ -103,11 +104,11 @@ export class LivetokenError extends Error {
 }
 
 /**
- * Gets a token. An ID token or App Check token that has expired is renewed, and asked with again.
+ * Get a token. If the ID token or App Check token has expired, renew it and try once more.
  * @param {Source} source
- * @param {string} [resume] The handle of a session that shall go on.
+ * @param {string} [resume] The handle of the session to resume.
  * @returns {Promise<Token>}
- * @throws {LivetokenError} And whatever `idToken` and `appCheckToken` throw.
+ * @throws {LivetokenError} Also what `idToken` and `appCheckToken` throw.
  */
 export async function getToken(source, resume) {
   const renewed = new Set();
@@ -155,11 +156,11 @@ async function ask({ url, profile }, resume, idToken, appCheckToken) {
     throw new LivetokenError(details.reason, message, { code: status, ...details });
   }
   const unknown = { code: status, retryable: true };
-  throw new LivetokenError("UNREACHABLE", "Somebody else answered in livetoken's place.", unknown);
+  throw new LivetokenError("UNREACHABLE", "The answer is not from livetoken.", unknown);
 }
 
 /**
- * Sessions over a plain WebSocket.
+ * Open sessions with a plain WebSocket.
  * @param {object} [setup] Fields of the setup that the policy leaves to the client.
  * @returns {Transport}
  */
@@ -194,9 +195,9 @@ export const overWebSocket =
     });
 
 /**
- * Sessions of @google/genai, version 2 or 3. Messages are its `LiveServerMessage`s.
- * @param {any} GoogleGenAI The class, as the app imports it.
- * @param {object} [config] What of the policy's config is left to the client.
+ * Open sessions with @google/genai, version 2 or 3. Messages are its `LiveServerMessage`s.
+ * @param {any} GoogleGenAI The class that the app imports.
+ * @param {object} [config] Fields of the config that the policy leaves to the client.
  * @returns {Transport}
  */
 export const overGenAI =
@@ -213,7 +214,7 @@ export const overGenAI =
         },
         /** @param {{ code: number, reason: string }} end */
         onclose: (end) => {
-          reject(refused(end)); // version 2 never settles connect() where it is refused
+          reject(refused(end)); // version 2 never settles connect() if Gemini refuses the session
           onclose(end);
         },
       };
@@ -224,7 +225,7 @@ export const overGenAI =
               if (clientContent) live.sendClientContent(clientContent);
               if (realtimeInput) live.sendRealtimeInput(realtimeInput);
               if (toolResponse) live.sendToolResponse(toolResponse);
-              return true; // as far as the SDK tells
+              return true; // the SDK does not tell
             },
             close: () => live.close(),
           }),
@@ -238,18 +239,18 @@ const refused = ({ code, reason }) =>
 
 /** @param {{ code: number, reason: string }} end */
 const ended = ({ code, reason }) =>
-  new LivetokenError("SESSION_ENDED", reason || "It was lost.", { code, retryable: true });
+  new LivetokenError("SESSION_ENDED", reason || "Connection lost.", { code, retryable: true });
 
 /**
- * One conversation, over as many connections as it takes. A fresh token with the handle of the
- * last one is got when Gemini says that a connection ends, before a token does, when a connection
- * is lost, and when the device is online again. A profile without `session_resumption` gives no
- * handles: there a conversation ends with its connection.
+ * One conversation over several connections. It gets a new token with the last handle and resumes
+ * when Gemini sends `goAway`, before a token expires, when a connection is lost, and when the
+ * device is online again. Without `session_resumption` in the profile there are no handles, and
+ * the conversation ends with its connection.
  */
 export class Conversation {
   /** @type {State} */
   state = "new";
-  /** @type {Token | null} The one on which it is held now. */
+  /** @type {Token | null} The token of the current session. */
   token = null;
   #source;
   #transport;
@@ -260,12 +261,12 @@ export class Conversation {
   #connections = 0;
   /** @type {string | undefined} */
   #handle;
-  #handleIsLast = false; // nothing has been said since it came
+  #handleIsLast = false; // nothing has been said since it arrived
   #answering = false;
   #openedAt = 0;
-  #works = false; // the session on this connection has said something
+  #works = false; // Gemini has said something in this session
   #refusals = 0;
-  #due = false; // another connection is wanted, at the next pause
+  #due = false; // resume at the next pause
   #resuming = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #renewal;
@@ -276,10 +277,10 @@ export class Conversation {
   /**
    * @param {Source} source
    * @param {object} options
-   * @param {(message: ServerMessage) => void} options.onmessage Each message of Gemini's.
-   * @param {(state: State, error?: Error) => void} [options.onstate] Each change of the state;
-   *   the error says why it is closed, where the app did not ask for that.
-   * @param {Transport} [options.transport] How sessions are opened.
+   * @param {(message: ServerMessage) => void} options.onmessage Called with each message from Gemini.
+   * @param {(state: State, error?: Error) => void} [options.onstate] Called with each new
+   *   state; the error says why it is closed, unless the app closed it.
+   * @param {Transport} [options.transport] Opens sessions.
    */
   constructor(source, { onmessage, onstate = () => {}, transport = overWebSocket() }) {
     this.#source = source;
@@ -289,12 +290,12 @@ export class Conversation {
   }
 
   /**
-   * Opens the first session, unless it is closed meanwhile. Call it once.
-   * @param {Token} [token] One that was got already, and not used; a new one is got if left out.
-   * @throws {LivetokenError} There is no conversation then. And what `idToken` throws.
+   * Open the first session. Call it once.
+   * @param {Token} [token] An unused token; if left out, it gets a new one.
+   * @throws {LivetokenError} The conversation is closed then. Also what `idToken` throws.
    */
   async start(token) {
-    if (this.state !== "new") throw new Error("A conversation starts once.");
+    if (this.state !== "new") throw new Error("A conversation can start only once.");
     this.#change("connecting");
     const listening = { signal: this.#over.signal };
     globalThis.addEventListener?.("offline", () => this.#offline(), listening);
@@ -309,8 +310,8 @@ export class Conversation {
   }
 
   /**
-   * Sends a message; while there is no connection, it waits for the next. Sound that has waited for
-   * more than five seconds is left out.
+   * Send a message. Without a connection it waits for the next one; audio that has waited longer
+   * than five seconds is dropped.
    * @param {ClientMessage} message
    * @throws {Error} The conversation is closed.
    */
@@ -324,12 +325,12 @@ export class Conversation {
     }
   }
 
-  /** Aborted once the conversation is closed. */
+  /** Aborted when the conversation is closed. */
   get signal() {
     return this.#over.signal;
   }
 
-  /** Ends the conversation. */
+  /** End the conversation. */
   close() {
     if (this.state !== "closed") this.#end();
   }
@@ -405,7 +406,7 @@ export class Conversation {
   #renewLater({ expireTime }) {
     clearTimeout(this.#renewal);
     const left = Date.parse(expireTime) - Date.now() - RENEW_BEFORE;
-    if (!(left >= RENEW_AFTER)) return; // its end is noticed when it comes
+    if (!(left >= RENEW_AFTER)) return; // the session resumes after its end instead
     this.#renewal = setTimeout(() => {
       this.#due = true;
       this.#resumeIfDue();
@@ -414,7 +415,7 @@ export class Conversation {
 
   #offline() {
     if (!this.#connection || !this.#handle) return;
-    this.#connection.session.close(); // which may take minutes without a network
+    this.#connection.session.close(); // may take minutes without a network
     this.#lost({ code: 1006, reason: "This device is offline." });
   }
 
@@ -422,7 +423,7 @@ export class Conversation {
   #lost(end) {
     this.#connection = null;
     this.#connections++;
-    const isOurMistake = end.code === 1007; // it would only be made again
+    const isOurMistake = end.code === 1007; // resuming would repeat it
     if (this.#handle && !isOurMistake) this.#resume();
     else this.#end(ended(end));
   }
@@ -434,7 +435,7 @@ export class Conversation {
     if (this.#refusals >= REFUSALS) {
       this.#due = false;
       if (!this.#connection)
-        this.#end(ended({ code: 1006, reason: "Each session ended at once." }));
+        this.#end(ended({ code: 1006, reason: "Each session ended immediately." }));
       return;
     }
     this.#resuming = true;
@@ -446,7 +447,7 @@ export class Conversation {
         const handle = this.#handle;
         token = await getToken(this.#source, handle);
         if (this.#connection && !(this.#isPause && handle === this.#handle)) {
-          this.#change("open"); // somebody spoke meanwhile: at the next pause
+          this.#change("open"); // somebody spoke meanwhile, so wait for the next pause
           break;
         }
         await this.#drop();
@@ -454,7 +455,7 @@ export class Conversation {
       } catch (error) {
         if (this.state !== "resuming") break;
         if (this.#connection) {
-          this.#due = false; // it was ahead of time, and the old connection still holds
+          this.#due = false; // the old connection still works
           this.#change("open");
           break;
         }
@@ -473,7 +474,7 @@ export class Conversation {
     this.#resumeIfDue();
   }
 
-  /** Ends a connection before the next: Gemini refuses two of one session at once. */
+  /** End the connection before the next: Gemini refuses two connections of one session. */
   async #drop() {
     if (!this.#connection) return;
     const { session, end } = this.#connection;
@@ -510,13 +511,13 @@ const isFresh = ({ message, at }) => !message.realtimeInput?.audio || Date.now()
 const isOffline = () => globalThis.navigator?.onLine === false;
 
 /**
- * Milliseconds to wait after so many attempts: half a second at the most, doubled up to eight.
+ * Milliseconds to wait after an attempt: at most half a second, doubled up to eight seconds.
  * @param {number} attempt
  */
 const backoff = (attempt) => Math.min(8_000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2);
 
 /**
- * Calls the app back. What it throws is reported as any error of its own, and stops nothing here.
+ * Call the app. Its exceptions are reported like its other errors and stop nothing here.
  * @template {unknown[]} T
  * @param {(...given: T) => void} callback
  * @param {T} given
@@ -532,7 +533,7 @@ function tell(callback, ...given) {
 }
 
 /**
- * Waits; where the device is offline, until it is online, and never longer than the signal lets it.
+ * Wait, or while the device is offline until it is online; ends when the signal is aborted.
  * @param {number} milliseconds
  * @param {AbortSignal} signal
  * @returns {Promise<void>}

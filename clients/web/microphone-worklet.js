@@ -1,7 +1,7 @@
-/** Turns what a microphone hears into 16 kHz 16-bit mono, which is what Gemini takes. */
+/** Converts microphone audio to 16 kHz, 16-bit, mono, as Gemini expects it. */
 
 const RATE = 16_000; // Hz
-const SAMPLES = RATE / 20; // a message: 50 ms
+const SAMPLES = RATE / 20; // in a message, 50 ms
 
 class Microphone extends AudioWorkletProcessor {
   #chunk = new Int16Array(SAMPLES);
@@ -9,7 +9,7 @@ class Microphone extends AudioWorkletProcessor {
   #loudest = 0;
   #sum = 0; // of the input samples since the last output sample
   #count = 0;
-  #due = 0; // input samples, from the last output sample to the next
+  #due = 0; // input samples since the last output sample, with its fraction
 
   /** @param {Float32Array[][]} inputs */
   process([[samples]]) {
@@ -26,7 +26,7 @@ class Microphone extends AudioWorkletProcessor {
     return true;
   }
 
-  /** @param {number} sample The mean of what came in: what is too high for 16 kHz is left out. */
+  /** @param {number} sample The mean of the input samples, which weakens too high frequencies. */
   #put(sample) {
     this.#loudest = Math.max(this.#loudest, Math.abs(sample));
     this.#chunk[this.#filled++] = Math.max(-1, Math.min(1, sample)) * 32_767;

@@ -1,11 +1,12 @@
-/** The microphone, as messages that Gemini takes. */
+/** Reads the microphone as audio for Gemini. */
 
 /**
- * Listens until it is told to stop; the person is asked for leave. It takes a user's click before.
- * @param {(audio: { data: string, mimeType: string }, level: number) => void} heard Called each
- *   50 ms with the sound, and with its peak from 0 to 1.
- * @param {AbortSignal} signal Lets go of the microphone, whenever it comes.
- * @throws {DOMException} NotAllowedError without leave, NotFoundError without a microphone.
+ * Listen until the signal is aborted. The browser asks the user for permission; call it after a
+ * click.
+ * @param {(audio: { data: string, mimeType: string }, level: number) => void} heard Called every
+ *   50 ms with the audio and its peak, from 0 to 1.
+ * @param {AbortSignal} signal Releases the microphone.
+ * @throws {DOMException} NotAllowedError without permission, NotFoundError without a microphone.
  */
 export async function listen(heard, signal) {
   if (signal.aborted) return;
@@ -17,7 +18,7 @@ export async function listen(heard, signal) {
   if (signal.aborted) return release();
   signal.addEventListener("abort", release);
   try {
-    const context = new AudioContext(); // at the device's own rate, which Firefox insists on
+    const context = new AudioContext(); // at the device's rate, which Firefox requires
     signal.addEventListener("abort", () => context.close());
     await context.audioWorklet.addModule(new URL("microphone-worklet.js", import.meta.url));
     if (signal.aborted) return;

@@ -1,22 +1,22 @@
-/** Plays what Gemini says, in the order in which it came. */
+/** Plays audio from Gemini in the order of arrival. */
 
 const RATE = 24_000; // Hz, 16-bit mono
-const AHEAD = 0.05; // seconds: what comes later than that leaves a gap
+const AHEAD = 0.05; // seconds of delay; audio that arrives later leaves a gap
 
 export class Speaker {
   #context = new AudioContext({ sampleRate: RATE });
   /** @type {Set<AudioBufferSourceNode>} */
   #queue = new Set();
-  #end = 0; // of what is in the queue, on the context's clock
+  #end = 0; // of the queue, on the context's clock
 
-  /** Whether something is being played. */
+  /** Whether audio is playing. */
   get isPlaying() {
     return this.#queue.size > 0;
   }
 
   /**
-   * Plays, after all that came before.
-   * @param {string} data Base64 of 24 kHz 16-bit little-endian mono, as in a message.
+   * Play audio after the rest of the queue.
+   * @param {string} data Base64 of 24 kHz, 16-bit, little-endian, mono audio, as in a message.
    */
   play(data) {
     const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
@@ -36,14 +36,14 @@ export class Speaker {
     this.#queue.add(source);
   }
 
-  /** Falls silent, and forgets what was to come: somebody interrupted. */
+  /** Stop and empty the queue, after an interruption. */
   clear() {
     for (const source of this.#queue) source.stop();
     this.#queue.clear();
     this.#end = 0;
   }
 
-  /** Is silent for good. */
+  /** Stop for good. */
   close() {
     this.clear();
     this.#context.close();

@@ -1,4 +1,4 @@
-// The globals of an AudioWorklet, which TypeScript's own libraries leave out (Web Audio API, 1.32).
+// The globals of an AudioWorklet, which TypeScript's libraries lack (Web Audio API, 1.32).
 declare class AudioWorkletProcessor {
   readonly port: MessagePort;
 }

@@ -1,7 +1,7 @@
-/** The little of the document that the page's modules share. */
+/** Helpers for the document. */
 
 /**
- * The element of an id.
+ * Find an element by its id.
  * @template {HTMLElement} T
  * @param {string} id
  * @param {new () => T} kind
@@ -14,7 +14,7 @@ export function find(id, kind) {
 }
 
 /**
- * A new element, with text and other elements in it.
+ * Make an element with text and other elements in it.
  * @param {string} name
  * @param {(string | Node)[]} inside
  */

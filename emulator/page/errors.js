@@ -1,135 +1,135 @@
-/** What a person reads when something goes wrong, and what they can do about it. */
+/** What the page says about an error, and what the user can do. */
 
 /** @typedef {{ says: string, todo: string }} Advice */
 
 /**
- * By the reason of a `LivetokenError`. The first twenty are livetoken's table of errors.
+ * By the reason of a `LivetokenError`: those of livetoken, then those of livetoken.js.
  * @type {Record<string, Advice>}
  */
 const BY_REASON = {
   INVALID_REQUEST: {
-    says: "livetoken did not understand what this page asked for.",
-    todo: "Tell the developers: the request must be JSON with “profile” and “resume” alone, and “resume” works only where the profile has session_resumption.",
+    says: "This page sent livetoken an invalid request.",
+    todo: "Tell the developers: the request is JSON with “profile” and “resume” only, and “resume” needs a profile with session_resumption.",
   },
   NO_CREDENTIAL: {
-    says: "Nobody is signed in.",
-    todo: "Sign in, and ask again.",
+    says: "You are not signed in.",
+    todo: "Sign in and try again.",
   },
   INVALID_ID_TOKEN: {
-    says: "Your sign-in is not one that livetoken accepts.",
-    todo: "Sign out and in again. If that does not help, tell the developers: the ID token is of another project, or no ID token.",
+    says: "livetoken does not accept your sign-in.",
+    todo: "Sign out and in again. If that does not help, tell the developers: the ID token is invalid or from another project.",
   },
   ID_TOKEN_EXPIRED: {
     says: "Your sign-in has expired.",
-    todo: "Sign in again. This page had renewed the ID token once already.",
+    todo: "Sign in again. This page has already tried with a new ID token.",
   },
   APP_CHECK_FAILED: {
-    says: "livetoken could not tell that this is the genuine app.",
-    todo: "Load the page again. This page had asked with a fresh App Check token already.",
+    says: "livetoken could not verify this app.",
+    todo: "Reload the page. It has already tried with a new App Check token.",
   },
   ORIGIN_NOT_ALLOWED: {
-    says: "This web address may not ask livetoken for tokens.",
-    todo: "Tell the developers: this page’s origin is missing in ALLOWED_ORIGINS.",
+    says: "livetoken does not accept requests from this web address.",
+    todo: "Tell the developers: add this page’s origin to ALLOWED_ORIGINS.",
   },
   NOT_ALLOWED: {
-    says: "You may not have a token for this.",
-    todo: "Choose another profile, or sign in as somebody whom the policy allows. A claim that has just been granted counts after the next sign-in.",
+    says: "Your account is not allowed to use this profile.",
+    todo: "Choose another profile or another account. A newly granted claim works after the next sign-in.",
   },
   UNKNOWN_PROFILE: {
-    says: "There is no such profile.",
-    todo: "Choose another. The policy has changed since this page was loaded: load it again.",
+    says: "This profile does not exist.",
+    todo: "The policy has changed: reload the page and choose another profile.",
   },
   METHOD_NOT_ALLOWED: {
-    says: "livetoken was asked in the wrong way.",
-    todo: "Tell the developers: it takes POST alone.",
+    says: "This page used the wrong HTTP method.",
+    todo: "Tell the developers: livetoken accepts only POST.",
   },
   BODY_TOO_LARGE: {
-    says: "This page sent livetoken too much.",
-    todo: "Tell the developers: a request may have 8 KiB.",
+    says: "This page sent too much data.",
+    todo: "Tell the developers: the limit of a request body is 8 KiB.",
   },
   UNSUPPORTED_MEDIA_TYPE: {
-    says: "This page sent livetoken something other than JSON.",
+    says: "This page sent data that is not JSON.",
     todo: "Tell the developers: the Content-Type must be application/json.",
   },
   LIMIT_REACHED: {
-    says: "You have had as many tokens as you may for now.",
-    todo: "Wait, and ask again.",
+    says: "You have reached your rate limit.",
+    todo: "Try again later.",
   },
   GEMINI_QUOTA: {
-    says: "Too many people are talking to Gemini right now.",
-    todo: "Wait, and ask again.",
+    says: "Gemini’s quota for this app is used up.",
+    todo: "Try again later.",
   },
   GEMINI_REFUSED: {
-    says: "Gemini refused livetoken itself.",
-    todo: "Tell whoever runs livetoken: its key, its billing or its policy needs mending, and its log says which.",
+    says: "Gemini rejected livetoken’s request.",
+    todo: "Tell the operators: the API key, the billing or the policy is wrong; the log says which.",
   },
   INTERNAL: {
-    says: "Something went wrong in livetoken.",
-    todo: "Tell whoever runs it: its log says what and where.",
+    says: "An unexpected error occurred in livetoken.",
+    todo: "Tell the operators: the log says where.",
   },
   KEYS_UNAVAILABLE: {
-    says: "Your sign-in cannot be checked right now.",
-    todo: "Wait a little, and ask again.",
+    says: "Your sign-in cannot be verified right now.",
+    todo: "Try again in a moment.",
   },
   GEMINI_UNAVAILABLE: {
     says: "Gemini is not available right now.",
-    todo: "Wait a little, and ask again.",
+    todo: "Try again in a moment.",
   },
   APP_CHECK_UNAVAILABLE: {
-    says: "This app cannot be checked right now.",
-    todo: "Wait a little, and ask again.",
+    says: "This app cannot be verified right now.",
+    todo: "Try again in a moment.",
   },
   LIMITS_UNAVAILABLE: {
-    says: "livetoken cannot count tokens right now, and gives none meanwhile.",
-    todo: "Wait a little, and ask again.",
+    says: "livetoken cannot check rate limits right now.",
+    todo: "Try again in a moment.",
   },
   GEMINI_TIMEOUT: {
     says: "Gemini did not answer in time.",
-    todo: "Ask again.",
+    todo: "Try again.",
   },
   UNREACHABLE: {
     says: "livetoken cannot be reached.",
-    todo: "Look whether you are online, and ask again. Developers: a browser says the same where an answer has no CORS headers for this origin.",
+    todo: "Check your connection and try again. Developers: it looks the same if livetoken does not allow this origin.",
   },
   SESSION_REFUSED: {
-    says: "Gemini opened no session with this token.",
-    todo: "Get a new one: a token opens one session, within its time. If you were offline, press Talk again.",
+    says: "Gemini did not open a session with this token.",
+    todo: "Get a new token: each opens one session, and only for a short time. If you were offline, press Talk again.",
   },
   SESSION_ENDED: {
-    says: "The session has ended, and cannot be resumed.",
-    todo: "Get a new token and begin again. Sessions go on from their first answer, where the profile locks session_resumption.",
+    says: "The session has ended and cannot be resumed.",
+    todo: "Get a new token to start again. Only profiles with session_resumption can resume, after the first answer.",
   },
 };
 
 /**
- * Errors of the browser, by their name.
+ * By the name of a browser's error.
  * @type {Record<string, Advice>}
  */
 const BY_NAME = {
   NotAllowedError: {
-    says: "The microphone may not be used.",
-    todo: "Allow it in the browser’s settings for this page. You can write meanwhile.",
+    says: "This page is not allowed to use the microphone.",
+    todo: "Allow it in the browser’s settings. Until then you can write.",
   },
   NotFoundError: {
-    says: "There is no microphone.",
-    todo: "Connect one and press Talk again. You can write meanwhile.",
+    says: "No microphone was found.",
+    todo: "Connect one and press Talk again. Until then you can write.",
   },
 };
 
 /** @type {Advice} */
-const UNFORESEEN = {
-  says: "Something went wrong on this page.",
-  todo: "Load it again. The browser’s console has more.",
+const UNEXPECTED = {
+  says: "An unexpected error occurred on this page.",
+  todo: "Reload it. The browser’s console has details.",
 };
 
 /**
- * What to say of an error.
+ * Explain an error.
  * @param {Error & { reason?: string, retryAfterSeconds?: number }} error
  * @returns {Advice}
  */
 export function explain({ name, reason, retryAfterSeconds }) {
-  const known = (reason && BY_REASON[reason]) || BY_NAME[name] || UNFORESEEN;
-  const todo = retryAfterSeconds ? `Ask again ${inTime(retryAfterSeconds)}.` : known.todo;
+  const known = (reason && BY_REASON[reason]) || BY_NAME[name] || UNEXPECTED;
+  const todo = retryAfterSeconds ? `Try again ${inTime(retryAfterSeconds)}.` : known.todo;
   return { says: known.says, todo };
 }
 

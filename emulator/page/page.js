@@ -1,15 +1,15 @@
-/** The page: a person signs in, gets a token, and talks. */
+/** The page: sign in, get a token, and talk. */
 
-import { find, make } from "./dom.js";
-import { explain } from "./errors.js";
 import { Conversation, getToken, LivetokenError, overWebSocket } from "/clients/web/livetoken.js";
 import { listen } from "/clients/web/microphone.js";
 import { Speaker } from "/clients/web/speaker.js";
+import { find, make } from "./dom.js";
+import { explain } from "./errors.js";
 import * as card from "./token-card.js";
 import * as transcript from "./transcript.js";
 
 /**
- * What the page's server says of everything around it.
+ * What the page's server says about the function, the test users and the profiles.
  * @typedef {object} Setup
  * @property {string} functionUrl
  * @property {{ name: string, about: string }[]} people
@@ -22,7 +22,7 @@ import * as transcript from "./transcript.js";
 /** @typedef {import("/clients/web/livetoken.js").State} State */
 /** @typedef {import("/clients/web/livetoken.js").Token} Token */
 
-const NOBODY = "";
+const SIGNED_OUT = "";
 
 const button = {
   get: find("get", HTMLButtonElement),
@@ -41,12 +41,12 @@ const status = find("state", HTMLElement);
 const setup = await (await fetch("setup.json")).json();
 /** @type {Token | null} */
 let token = null;
-/** @type {Source | null} Of that token. */
+/** @type {Source | null} The source of that token. */
 let source = null;
 let isUsed = false;
 /** @type {Conversation | null} */
 let conversation = null;
-/** @type {Session | null} Over which it is held now. */
+/** @type {Session | null} The current session of the conversation. */
 let session = null;
 /** @type {Speaker | null} */
 let speaker = null;
@@ -55,7 +55,7 @@ let isListening = false;
 
 offer("people", "person", [
   ...setup.people.map(({ name, about }) => ({ value: name, title: name, about })),
-  { value: NOBODY, title: "nobody", about: "signed out" },
+  { value: SIGNED_OUT, title: "signed out", about: "no ID token" },
 ]);
 offer(
   "profiles",
@@ -63,7 +63,7 @@ offer(
   Object.entries(setup.profiles).map(([name, profile]) => ({
     value: name,
     title: name,
-    about: `${profile.model}; ${card.isResumable(profile) ? "goes on after a break" : "ends with its connection"}`,
+    about: `${profile.model}; ${card.isResumable(profile) ? "can resume" : "cannot resume"}`,
   })),
   setup.defaultProfile,
 );
@@ -86,7 +86,7 @@ async function ask() {
   const { person, profile } = Object.fromEntries(new FormData(find("ask", HTMLFormElement)));
   const asking = {
     url: setup.functionUrl,
-    idToken: async () => (person === NOBODY ? null : fetchText(`issuer/token/${person}`)),
+    idToken: async () => (person === SIGNED_OUT ? null : fetchText(`issuer/token/${person}`)),
     appCheckToken: () => fetchText("app-check/token"),
     profile: String(profile),
   };
@@ -98,9 +98,9 @@ async function ask() {
     isUsed = false;
     find("again-outcome", HTMLElement).textContent = "";
     card.show(token, setup.profiles[token.profile]);
-    status.textContent = "Ready: press Talk.";
+    status.textContent = "Ready. Press Talk.";
   } catch (error) {
-    explainTo(error);
+    showError(error);
   }
   isAsking = false;
   enable();
@@ -127,7 +127,7 @@ async function talk() {
     await listen(hear, held.signal);
     isListening = conversation === held;
   } catch (error) {
-    if (conversation === held) explainTo(error); // or it is explained already
+    if (conversation === held) showError(error); // otherwise `closed` has shown it
   }
   enable();
 }
@@ -161,8 +161,8 @@ function follow(state, error) {
   if (state === "connecting") status.textContent = "Connecting…";
   if (state === "resuming") {
     status.textContent = navigator.onLine
-      ? "Going on with a fresh token…"
-      : "You are offline: it goes on when you are back.";
+      ? "Resuming with a new token…"
+      : "You are offline. The conversation resumes when you are back online.";
   }
   if (state === "open") opened();
   if (state === "closed") closed(error);
@@ -175,10 +175,10 @@ function opened() {
   if (next && next !== token) {
     token = next;
     card.show(next, setup.profiles[next.profile]);
-    transcript.note("Went on with a fresh token.");
+    transcript.note("Resumed with a new token.");
   }
   card.start();
-  status.textContent = "Connected: speak, or write.";
+  status.textContent = "Connected. Speak or write.";
 }
 
 /** @param {Error} [error] */
@@ -193,7 +193,7 @@ function closed(error) {
   status.textContent = "Ended. Get a new token to talk again.";
   enable();
   button.get.focus();
-  if (error) explainTo(error);
+  if (error) showError(error);
 }
 
 function write() {
@@ -219,13 +219,15 @@ async function useAgain() {
   try {
     const opened = await overWebSocket()(token, { onmessage: () => {}, onclose: () => {} });
     opened.close();
-    outcome.textContent = "It opened a second session, which must never happen.";
+    outcome.textContent = "A second session opened. This must never happen.";
   } catch (error) {
-    const { code, message } = /** @type {import("/clients/web/livetoken.js").LivetokenError} */ (error);
+    const { code, message } = /** @type {import("/clients/web/livetoken.js").LivetokenError} */ (
+      error
+    );
     outcome.textContent =
       code === 1006
-        ? "Gemini did not answer. Look whether you are online, and try again."
-        : `Refused, as it must be. Gemini said ${code}: ${message}`;
+        ? "Gemini did not answer. Check your connection and try again."
+        : `Gemini refused it, as expected, with ${code}: ${message}`;
   }
 }
 
@@ -241,7 +243,7 @@ function enable() {
 }
 
 /** @param {unknown} error */
-function explainTo(error) {
+function showError(error) {
   const { says, todo } = explain(/** @type {Error} */ (error));
   const { reason, name, message } = /** @type {Error & { reason?: string }} */ (error);
   const detail = reason?.startsWith("SESSION") ? `${reason}: ${message}` : (reason ?? name);
@@ -261,7 +263,7 @@ function clearProblem() {
 async function fetchText(url) {
   const answer = await fetch(url).catch((cause) => {
     const details = { retryable: true, cause };
-    throw new LivetokenError("UNREACHABLE", "The sign-in cannot be reached.", details);
+    throw new LivetokenError("UNREACHABLE", "The issuer cannot be reached.", details);
   });
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
   return answer.text();
@@ -271,7 +273,7 @@ async function fetchText(url) {
  * @param {string} id
  * @param {string} name
  * @param {{ value: string, title: string, about: string }[]} choices
- * @param {string | null} [chosen] The first, if left out.
+ * @param {string | null} [chosen] The first if left out.
  */
 function offer(id, name, choices, chosen) {
   choices.forEach(({ value, title, about }, index) => {

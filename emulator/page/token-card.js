@@ -1,11 +1,11 @@
-/** What a token allows, and how long it does. */
+/** Shows what a token allows and how long it is valid. */
 
 import { find, make } from "./dom.js";
 
 /** @typedef {import("/clients/web/livetoken.js").Token} Token */
 
 /**
- * What `python -m livetoken check --json` says of a profile, in so far as it is shown.
+ * The part of `python -m livetoken check --json` about a profile that the page shows.
  * @typedef {object} Profile
  * @property {string} model
  * @property {{ amount: number, seconds: number }[]} limits
@@ -26,7 +26,7 @@ let shown = null;
 setInterval(tick, 250);
 
 /**
- * Shows a token.
+ * Show a token.
  * @param {Token} token
  * @param {Profile} profile
  */
@@ -39,10 +39,10 @@ export function show(token, profile) {
     Profile: token.profile,
     Model: `${token.model}, ${token.apiVersion}`,
     Sessions: "one",
-    "After a break": isResumable(profile) ? "goes on, with a fresh token" : "is lost",
-    "You may set": profile.open.join(", ") || "nothing: the rest is locked",
+    "After a lost connection": isResumable(profile) ? "resumes with a new token" : "ends",
+    "You may set": profile.open.join(", ") || "nothing",
     Locked: profile.locked.map(({ field }) => field).join(", "),
-    "How often": profile.limits.map(inWords).join(", ") || "without a limit",
+    "Rate limit": profile.limits.map(inWords).join(", ") || "none",
   };
   allows.replaceChildren(
     ...Object.entries(rows).flatMap(([name, value]) => [make("dt", name), make("dd", value)]),
@@ -50,14 +50,14 @@ export function show(token, profile) {
   tick();
 }
 
-/** Says that the token's session has started: the first of its times no longer matters. */
+/** Show that the token's session has started. */
 export function start() {
   if (shown) shown.isStarted = true;
   tick();
 }
 
 /**
- * Whether a conversation goes on after its connection, with a fresh token.
+ * Whether a conversation can resume after its connection has ended.
  * @param {Profile} profile
  */
 export const isResumable = ({ locked }) =>
@@ -78,9 +78,9 @@ function clock(name) {
   const face = find(`${name}-clock`, HTMLElement);
   const left = find(`${name}-left`, HTMLMeterElement);
   /**
-   * @param {number} seconds Left.
-   * @param {number} whole Seconds at the beginning.
-   * @param {string} after What there is to say when none are left.
+   * @param {number} seconds Seconds left.
+   * @param {number} whole Seconds at the start.
+   * @param {string} after What to show when none are left.
    */
   return (seconds, whole, after) => {
     face.textContent = seconds > 0 ? minutes(Math.ceil(seconds)) : after;

@@ -1,4 +1,4 @@
-/** What was said, as text: a line for each time that somebody speaks. */
+/** Shows the transcript, with a line for each turn of a speaker. */
 
 import { find, make } from "./dom.js";
 
@@ -8,14 +8,14 @@ const log = find("transcript", HTMLElement);
 /** @type {{ who: string, words: Text } | null} */
 let line = null;
 
-/** Begins anew. */
+/** Clear the transcript. */
 export function empty() {
   log.replaceChildren();
   line = null;
 }
 
 /**
- * Adds what somebody said, to the line under way if it is theirs.
+ * Add what a speaker said, to the current line if it is theirs.
  * @param {string} who
  * @param {string} words
  */
@@ -29,7 +29,7 @@ export function add(who, words) {
 }
 
 /**
- * Adds a remark of the page's own.
+ * Add a note by the page.
  * @param {string} text
  */
 export function note(text) {
@@ -41,7 +41,7 @@ export function note(text) {
 }
 
 /**
- * Adds what a message of Gemini's says in words.
+ * Add the text in a message from Gemini.
  * @param {ServerMessage} message
  */
 export function take({ serverContent }) {

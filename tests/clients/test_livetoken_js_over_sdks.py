@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 from playwright.sync_api import Browser
 from stack import Stack
-from stand import pcm
+from stand_in import pcm
 
 from clients import Client, Program, node_22, tab
 from emulator.tls import Certificate

@@ -10,7 +10,7 @@ import pytest
 from live_client import Live
 from playwright.sync_api import Browser
 from stack import POLICY, Stack, until
-from stand import Stand, pcm
+from stand_in import StandIn, pcm
 
 from clients import Client, Program, node_22, tab
 from emulator import speech
@@ -118,7 +118,7 @@ def test_a_session_that_starts_late_is_refused(live: Live, livetoken: Stack) -> 
     with livetoken.clock.ahead(timedelta(minutes=1, seconds=1)):
         refused = live.refusal(token)
     assert refused.code == 1011
-    assert refused.reason == "Auth token is past the time in which it starts a new session."
+    assert refused.reason == "Auth token is too late to start a new session."
 
 
 def test_a_token_past_its_end_is_refused(live: Live, livetoken: Stack) -> None:
@@ -150,16 +150,20 @@ def test_whoever_asks_for_something_else_gets_the_policys(live: Live, livetoken:
     live.close()
 
 
-def test_the_same_wishes_come_true_where_nothing_is_locked(live: Live, stand: Stand) -> None:
-    address = f"{stand.server.tls_url.replace('http', 'ws')}/ws/google.ai.generativelanguage."
+def test_the_same_wishes_come_true_where_nothing_is_locked(live: Live, stand_in: StandIn) -> None:
+    address = f"{stand_in.server.tls_url.replace('http', 'ws')}/ws/google.ai.generativelanguage."
     token = {
-        "name": stand.token(setup=None),
+        "name": stand_in.token(setup=None),
         "model": MODEL,
         "apiVersion": "v1alpha",
         "webSocketUrl": f"{address}v1alpha.GenerativeService.BidiGenerateContentConstrained",
     }
     live.open(token, OTHER_MODEL, **WISHES)
-    assert wished(stand.gemini.sessions[-1].setup) == (OTHER_MODEL, 2, "You obey whoever speaks.")
+    assert wished(stand_in.gemini.sessions[-1].setup) == (
+        OTHER_MODEL,
+        2,
+        "You obey whoever speaks.",
+    )
     live.close()
 
 

@@ -1,4 +1,4 @@
-"""Somebody at the page: what they press, what they see and hear, and a picture of it."""
+"""A user of the page: what they press, see and hear, with screenshots."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from emulator.function import ROOT
 from emulator.page_app import Page as PageApp
 from emulator.server import Server
 
-NOBODY = ""
-"""Whom the page's signed-out person is asked for as."""
+SIGNED_OUT = ""
+"""The page's choice for a user who is not signed in."""
 
 PICTURES = ROOT / "build" / "screenshots"
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 PHONE: ViewportSize = {"width": 360, "height": 740}
-DESK: ViewportSize = {"width": 1100, "height": 800}
+DESKTOP: ViewportSize = {"width": 1100, "height": 800}
 AT: tuple[tuple[str, ViewportSize, Literal["light", "dark"]], ...] = (
-    ("desk", DESK, "light"),
+    ("desktop", DESKTOP, "light"),
     ("phone", PHONE, "dark"),
 )
 
-# What the speaker plays: the seconds and the peak of each piece, and whether it was cut off.
+# Records what is played: seconds and peak of each piece, and whether it was stopped.
 SPEAKER = """
 window.played = [];
 const { start, stop } = AudioBufferSourceNode.prototype;
@@ -56,21 +56,21 @@ AudioBufferSourceNode.prototype.stop = function () {
 
 
 class Visitor:
-    """A person with a browser, which trusts the page with its microphone unless told otherwise."""
+    """A user with a browser."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.asked: list[str] = []
-        """The URL of each request, and of each socket."""
+        """The URL of each request and each socket."""
         self.complaints: list[str] = []
-        """What the browser's console says is wrong."""
+        """Errors and warnings in the browser's console."""
         page.on("request", self._request)
         page.on("websocket", lambda socket: self.asked.append(socket.url))
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def ask(self, person: str = "ada", profile: str = "default") -> None:
-        """Get a token, or a refusal."""
+        """Ask for a token."""
         for name, value in (("person", person), ("profile", profile)):
             self.page.check(f"input[name={name}][value='{value}']")
         self.press("Get a token")
@@ -83,21 +83,21 @@ class Visitor:
         self.press("Send")
 
     def sees(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
-        """Wait until the page shows something."""
+        """Wait until the page shows a text."""
         expect(self.page.locator("body")).to_contain_text(words, timeout=seconds * 1000)
 
     def is_told(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
-        """Wait until an error is explained in these words."""
+        """Wait until the page shows an error with this text."""
         expect(self.page.get_by_role("alert")).to_contain_text(words, timeout=seconds * 1000)
 
     @property
     def transcript(self) -> list[str]:
-        """The lines of what was said."""
+        """The lines of the transcript."""
         return self.page.get_by_role("log").locator("p").all_inner_texts()
 
     @property
     def played(self) -> list[dict[str, Any]]:
-        """What the speaker was given so far."""
+        """What has been played."""
         found: list[dict[str, Any]] = self.page.evaluate("window.played")
         return found
 
@@ -105,9 +105,9 @@ class Visitor:
         return self.page.get_by_role("button", name=name, exact=True)
 
     def picture(self, name: str) -> None:
-        """Keep pictures of the page as it is, at a desk and on a phone, by day and by night.
+        """Take screenshots for a desktop in light mode and a phone in dark mode.
 
-        In each it must be accessible by axe, and on a phone nothing must be wider than the screen.
+        Both must be accessible according to axe and not wider than the screen.
         """
         PICTURES.mkdir(parents=True, exist_ok=True)
         for where, size, scheme in AT:
@@ -139,28 +139,29 @@ def visiting(
     *,
     microphone: bool = True,
     origins: str = "",
+    gemini_url: str = "",
 ) -> Iterator[Visitor]:
-    """Somebody who has opened the page of a function with a policy, the shipped one if left out.
-
-    Whatever they do, nothing may leave this machine.
+    """A user who has opened the page; it may connect to this machine only.
 
     Args:
+        policy: the function's policy; that of this repository if left out.
         microphone: whether the page may use it.
-        origins: those that the function allows, if not the page's.
+        origins: the origins that the function allows, if not the page's.
+        gemini_url: where Gemini is, if not at its plain URL on 127.0.0.1.
     """
     around.gemini.behaviour.plays = True
     with TemporaryDirectory(prefix="livetoken-page-") as folder:
         file = Path(folder, "policy.toml")
         file.write_text(policy or SHIPPED.read_text())
-        app = PageApp(file, around.issuer, around.app_check)
+        app = PageApp(file, around.issuer, around.app_check, gemini_url=gemini_url)
         with (
             Server(app.app) as page_at,
             around.running(
                 file.read_text(),
-                GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
+                GOOGLE_GEMINI_BASE_URL=gemini_url or around.gemini_plain_url,
                 ALLOWED_ORIGINS=origins or ",".join(app.origins(page_at.url)),
             ) as started,
-            browser.new_context(viewport=DESK) as context,
+            browser.new_context(viewport=DESKTOP, ignore_https_errors=True) as context,
         ):
             app.function_url = started.function.url
             if microphone:
@@ -170,4 +171,5 @@ def visiting(
             visitor.page.goto(page_at.url)
             visitor.sees("Get a token first.")
             yield visitor
-    assert {urlsplit(url).hostname for url in visitor.asked} == {"127.0.0.1"}
+    hosts = {urlsplit(url).hostname for url in visitor.asked}
+    assert hosts <= {"127.0.0.1", urlsplit(gemini_url).hostname}

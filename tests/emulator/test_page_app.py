@@ -1,11 +1,10 @@
-"""The page's server answers this machine alone, and says what the page may do."""
+"""The page's server answers this machine only, and limits what the page may do."""
 
-import http.client
-import json
 from collections.abc import Iterator
 
 import pytest
 from stack import SHIPPED
+from wire import HttpAnswer, send
 
 from emulator.app_check import AppCheck
 from emulator.issuer import Issuer
@@ -21,41 +20,51 @@ def url() -> Iterator[str]:
         yield server.url
 
 
-def get(url: str, path: str, host: str = "") -> tuple[int, http.client.HTTPMessage, bytes]:
-    call = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-    try:
-        call.request("GET", path, headers={"Host": host} if host else {})
-        answer = call.getresponse()
-        return answer.status, answer.headers, answer.read()
-    finally:
-        call.close()
+def get(url: str, path: str, host: str = "") -> HttpAnswer:
+    return send(url, path, headers={"Host": host} if host else {})
 
 
 @pytest.mark.parametrize(
     ("host", "status"), [("", 200), ("localhost:80", 200), ("rebound.example", 400)]
 )
 @pytest.mark.parametrize("path", ["/", "/setup.json", "/issuer/token/ada"])
-def test_a_name_that_leads_here_from_outside_is_refused(
+def test_a_request_with_another_host_name_is_refused(
     url: str, path: str, host: str, status: int
 ) -> None:
-    assert get(url, path, host)[0] == status
+    assert get(url, path, host).status == status
 
 
-def test_a_page_keeps_to_itself(url: str) -> None:
-    policy = get(url, "/")[1]["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "script-src 'self';" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "https:" not in policy
+@pytest.mark.parametrize(
+    ("gemini_url", "outside"),
+    [
+        ("", ""),
+        ("http://127.0.0.1:8081", ""),
+        (
+            "https://generativelanguage.googleapis.com",
+            " wss://generativelanguage.googleapis.com",
+        ),
+    ],
+)
+def test_the_page_may_connect_to_gemini_and_nothing_else_outside(
+    gemini_url: str, outside: str
+) -> None:
+    page = Page(SHIPPED, Issuer(), AppCheck(), gemini_url=gemini_url)
+    with Server(page.app) as server:
+        policy = get(server.url, "/").headers["Content-Security-Policy"]
+    assert policy == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"connect-src 'self' http://127.0.0.1:* ws://127.0.0.1:*{outside}; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
 
 
-def test_it_is_told_of_people_and_profiles(url: str) -> None:
-    setup = json.loads(get(url, "/setup.json")[2])
+def test_the_page_gets_the_test_users_and_profiles(url: str) -> None:
+    setup = get(url, "/setup.json").json
     assert [person["name"] for person in setup["people"]] == list(PEOPLE)
     assert list(setup["profiles"]) == ["default", "quick", "research"]
     assert setup["defaultProfile"] == "default"
 
 
-def test_nothing_beside_the_page_is_served(url: str) -> None:
-    assert get(url, "/../page_app.py")[0] == 404
-    assert get(url, "/%2e%2e/page_app.py")[0] == 404
+def test_files_outside_the_page_are_not_served(url: str) -> None:
+    assert get(url, "/../page_app.py").status == 404
+    assert get(url, "/%2e%2e/page_app.py").status == 404

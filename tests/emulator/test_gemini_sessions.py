@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from google.genai import types
-from stand import (
+from stand_in import (
     AUDIO,
     MODEL,
     SETUP,
-    Stand,
+    StandIn,
     audio,
     eventually,
     handle_of,
@@ -35,121 +35,121 @@ from emulator import speech
 # --- resumption ------------------------------------------------------------------------------
 
 
-def test_resuming_is_no_use_and_keeps_the_history(stand: Stand) -> None:
-    token = stand.token()
-    handle = handle_of(stand.talk(token, "one"))
-    stand.clock.advance(120)
-    again = stand.talk(token, "two", {"session_resumption": {"handle": handle}})
+def test_resuming_is_no_use_and_keeps_the_history(stand_in: StandIn) -> None:
+    token = stand_in.token()
+    handle = handle_of(stand_in.talk(token, "one"))
+    stand_in.clock.advance(120)
+    again = stand_in.talk(token, "two", {"session_resumption": {"handle": handle}})
     assert said(again) == "I heard: two (turn 2)"
-    assert stand.gemini.sessions[-1].setup == setup(sessionResumption={"handle": handle})
-    third = stand.talk(token, "three", {"session_resumption": {"handle": handle_of(again)}})
+    assert stand_in.gemini.sessions[-1].setup == setup(sessionResumption={"handle": handle})
+    third = stand_in.talk(token, "three", {"session_resumption": {"handle": handle_of(again)}})
     assert said(third) == "I heard: three (turn 3)"
-    assert [one.resumed for one in stand.gemini.sessions] == [False, True, True]
-    assert stand.refusal(token) == 1011
+    assert [one.resumed for one in stand_in.gemini.sessions] == [False, True, True]
+    assert stand_in.refusal(token) == 1011
 
 
-def test_nothing_is_resumed_past_the_end_of_the_token(stand: Stand) -> None:
-    token = stand.token(expireTime=stand.clock.at(600))
-    handle = handle_of(stand.talk(token))
-    stand.clock.advance(601)
-    assert stand.refusal(token, {"session_resumption": {"handle": handle}}) == 1011
+def test_nothing_is_resumed_past_the_end_of_the_token(stand_in: StandIn) -> None:
+    token = stand_in.token(expireTime=stand_in.clock.at(600))
+    handle = handle_of(stand_in.talk(token))
+    stand_in.clock.advance(601)
+    assert stand_in.refusal(token, {"session_resumption": {"handle": handle}}) == 1011
 
 
-def test_whether_a_full_lock_takes_the_handle_of_a_client_can_be_set(stand: Stand) -> None:
-    token = stand.token()
-    config = {"session_resumption": {"handle": handle_of(stand.talk(token))}}
-    stand.behaviour.client_handle_under_full_lock = False
-    assert stand.refusal(token, config) == 1011, "it counts as a new session"
-    stand.behaviour.client_handle_under_full_lock = True
-    assert said(stand.talk(token, config=config)) == "I heard: hello (turn 2)"
+def test_whether_a_full_lock_takes_the_handle_of_a_client_can_be_set(stand_in: StandIn) -> None:
+    token = stand_in.token()
+    config = {"session_resumption": {"handle": handle_of(stand_in.talk(token))}}
+    stand_in.behaviour.client_handle_under_full_lock = False
+    assert stand_in.refusal(token, config) == 1011, "it counts as a new session"
+    stand_in.behaviour.client_handle_under_full_lock = True
+    assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
 
 
-def test_a_lock_without_resumption_neither_gives_nor_takes_handles(stand: Stand) -> None:
-    handle = handle_of(stand.talk(stand.token()))
+def test_a_lock_without_resumption_neither_gives_nor_takes_handles(stand_in: StandIn) -> None:
+    handle = handle_of(stand_in.talk(stand_in.token()))
     plain = {k: v for k, v in SETUP.items() if k != "sessionResumption"}
-    got = stand.talk(stand.token(plain), config={"session_resumption": {"handle": handle}})
+    got = stand_in.talk(stand_in.token(plain), config={"session_resumption": {"handle": handle}})
     assert said(got) == "I heard: hello (turn 1)"
     assert not [m for m in got if m.session_resumption_update]
 
 
 @pytest.mark.parametrize("switch", [True, False])
-def test_a_handle_pinned_in_a_new_token_resumes(stand: Stand, switch: bool) -> None:
-    stand.behaviour.client_handle_under_full_lock = switch
-    handle = handle_of(stand.talk(stand.token(), "one"))
-    pinned = stand.token(setup(sessionResumption={"handle": handle}))
-    got = stand.talk(pinned, "two", {"session_resumption": {"handle": "of my own"}})
+def test_a_handle_pinned_in_a_new_token_resumes(stand_in: StandIn, switch: bool) -> None:
+    stand_in.behaviour.client_handle_under_full_lock = switch
+    handle = handle_of(stand_in.talk(stand_in.token(), "one"))
+    pinned = stand_in.token(setup(sessionResumption={"handle": handle}))
+    got = stand_in.talk(pinned, "two", {"session_resumption": {"handle": "of my own"}})
     assert said(got) == "I heard: two (turn 2)"
-    assert stand.gemini.sessions[-1].resumed
+    assert stand_in.gemini.sessions[-1].resumed
 
 
-def test_a_masked_resumption_overwrites_the_handle_of_the_client(stand: Stand) -> None:
-    handle = handle_of(stand.talk(stand.token()))
+def test_a_masked_resumption_overwrites_the_handle_of_the_client(stand_in: StandIn) -> None:
+    handle = handle_of(stand_in.talk(stand_in.token()))
     config = {**AUDIO, "session_resumption": {"handle": handle}}
-    masked = stand.token(SETUP, fieldMask="model,sessionResumption")
-    stand.talk(masked, config=config)
-    left = stand.token(SETUP, fieldMask="model,generationConfig")
-    stand.talk(left, config=config)
-    assert [one.resumed for one in stand.gemini.sessions] == [False, False, True]
+    masked = stand_in.token(SETUP, fieldMask="model,sessionResumption")
+    stand_in.talk(masked, config=config)
+    left = stand_in.token(SETUP, fieldMask="model,generationConfig")
+    stand_in.talk(left, config=config)
+    assert [one.resumed for one in stand_in.gemini.sessions] == [False, False, True]
 
 
-def test_a_dead_handle_is_1008(stand: Stand) -> None:
-    token = stand.token(uses=0)
-    handle = handle_of(stand.talk(token))
+def test_a_dead_handle_is_1008(stand_in: StandIn) -> None:
+    token = stand_in.token(uses=0)
+    handle = handle_of(stand_in.talk(token))
     for dead in ("never given", handle):
-        with stand.socket(token) as ws:
+        with stand_in.socket(token) as ws:
             client = {"model": MODEL, "sessionResumption": {"handle": dead}}
-            assert stand.closed(ws, {"setup": client}) == 1008
+            assert stand_in.closed(ws, {"setup": client}) == 1008
             assert ws.close_reason == "BidiGenerateContent session not found"
-        stand.behaviour.handle_life = 0
+        stand_in.behaviour.handle_life = 0
 
 
-def test_a_session_that_is_still_open_is_not_resumed(stand: Stand) -> None:
-    token = stand.token()
-    with opened(stand, token) as ws:
+def test_a_session_that_is_still_open_is_not_resumed(stand_in: StandIn) -> None:
+    token = stand_in.token()
+    with opened(stand_in, token) as ws:
         update = next(m for m in turn(ws, hello()) if "sessionResumptionUpdate" in m)
         config = {"session_resumption": {"handle": update["sessionResumptionUpdate"]["newHandle"]}}
-        assert stand.refusal(token, config) == 1011
-    assert eventually(lambda: stand.gemini.sessions[0].closed == 1000)
-    assert said(stand.talk(token, config=config)) == "I heard: hello (turn 2)"
+        assert stand_in.refusal(token, config) == 1011
+    assert eventually(lambda: stand_in.gemini.sessions[0].closed == 1000)
+    assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
 
 
 # --- how it ends -----------------------------------------------------------------------------
 
 
-def test_a_connection_says_that_it_goes_away_and_then_ends(stand: Stand) -> None:
-    with opened(stand, stand.token()) as ws:
-        stand.clock.advance(540)
+def test_a_connection_says_that_it_goes_away_and_then_ends(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
+        stand_in.clock.advance(540)
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
-        stand.clock.advance(10.5)
+        stand_in.clock.advance(10.5)
         told = message(ws)["goAway"]["timeLeft"]
         assert told.endswith("s") and 40 <= float(told[:-1]) <= 50
-        stand.clock.advance(50)
-        assert stand.closed(ws) == 1011
-    assert stand.gemini.sessions[0].closed == 1011
+        stand_in.clock.advance(50)
+        assert stand_in.closed(ws) == 1011
+    assert stand_in.gemini.sessions[0].closed == 1011
 
 
-def test_the_life_of_a_connection_is_settable(stand: Stand) -> None:
-    stand.behaviour.connection_life, stand.behaviour.go_away_before = 0.3, 0.2
-    with opened(stand, stand.token()) as ws:
+def test_the_life_of_a_connection_is_settable(stand_in: StandIn) -> None:
+    stand_in.behaviour.connection_life, stand_in.behaviour.go_away_before = 0.3, 0.2
+    with opened(stand_in, stand_in.token()) as ws:
         begun = time.monotonic()
         assert "goAway" in message(ws)
-        assert stand.closed(ws) == 1011
+        assert stand_in.closed(ws) == 1011
         assert 0.2 < time.monotonic() - begun < 2
 
 
-def test_a_session_closes_when_its_token_expires(stand: Stand) -> None:
-    with opened(stand, stand.token(expireTime=stand.clock.at(100))) as ws:
+def test_a_session_closes_when_its_token_expires(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token(expireTime=stand_in.clock.at(100))) as ws:
         turn(ws, hello())
-        stand.clock.advance(101)
-        assert stand.closed(ws) == 1011
+        stand_in.clock.advance(101)
+        assert stand_in.closed(ws) == 1011
 
 
 # --- what is said ----------------------------------------------------------------------------
 
 
-def test_a_turn_is_answered_with_sound_words_handle_and_usage(stand: Stand) -> None:
-    with opened(stand, stand.token()) as ws:
+def test_a_turn_is_answered_with_sound_words_handle_and_usage(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
         got = turn(ws, hello("good day"))
         assert len(sound(got)) == 0.25 * 24_000 * 2 and any(sound(got))
         assert words(got) == ["I heard: good day (turn 1)"]
@@ -161,16 +161,16 @@ def test_a_turn_is_answered_with_sound_words_handle_and_usage(stand: Stand) -> N
         assert words(turn(ws, {"realtime_input": {"text": "again"}})) == ["I heard: again (turn 2)"]
 
 
-def test_nothing_is_transcribed_that_the_setup_does_not_ask_for(stand: Stand) -> None:
+def test_nothing_is_transcribed_that_the_setup_does_not_ask_for(stand_in: StandIn) -> None:
     plain = {"model": MODEL, "generationConfig": {"responseModalities": ["AUDIO"]}}
-    with opened(stand, stand.token(plain)) as ws:
+    with opened(stand_in, stand_in.token(plain)) as ws:
         got = turn(ws, audio(pcm(0.2)), {"realtimeInput": {"audioStreamEnd": True}})
     assert sound(got) and not words(got) and not words(got, "inputTranscription")
     assert not [m for m in got if "sessionResumptionUpdate" in m]
 
 
-def test_a_turn_waits_until_it_is_complete(stand: Stand) -> None:
-    with opened(stand, stand.token()) as ws:
+def test_a_turn_waits_until_it_is_complete(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
         spoken = (("user", "one"), ("model", "I see."))
         turns = [{"role": role, "parts": [{"text": text}]} for role, text in spoken]
         first = {"client_content": {"turns": turns}}
@@ -180,8 +180,8 @@ def test_a_turn_waits_until_it_is_complete(stand: Stand) -> None:
         assert words(turn(ws, hello("two"))) == ["I heard: one two (turn 1)"]
 
 
-def test_speech_is_echoed_after_silence(stand: Stand) -> None:
-    with opened(stand, stand.token(setup(inputAudioTranscription={}))) as ws:
+def test_speech_is_echoed_after_silence(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token(setup(inputAudioTranscription={}))) as ws:
         quiet, voice = pcm(0.3, loud=False), pcm(0.4)
         for samples in (quiet, voice[:5000], voice[5000:], quiet):
             ws.send(json.dumps(audio(samples)))
@@ -198,23 +198,23 @@ def test_speech_is_echoed_after_silence(stand: Stand) -> None:
     assert 5000 < max(heard[-tone // 2 :]) < 7000
 
 
-def test_speech_is_echoed_when_the_stream_ends(stand: Stand) -> None:
-    with opened(stand, stand.token()) as ws:
+def test_speech_is_echoed_when_the_stream_ends(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
         end = {"realtimeInput": {"audioStreamEnd": True}}
         got = turn(ws, end, audio(pcm(0.3)), end)
     assert words(got) == ["I heard: (0.3 seconds of speech) (turn 1)"]
 
 
-def test_a_click_is_no_speech(stand: Stand) -> None:
-    with opened(stand, stand.token()) as ws:
+def test_a_click_is_no_speech(stand_in: StandIn) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
         ws.send(json.dumps(audio(pcm(0.06) + pcm(1, loud=False))))
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
 
 
-def test_a_turn_is_over_when_its_sound_has_been_played(stand: Stand) -> None:
-    stand.behaviour.plays = True
-    with opened(stand, stand.token()) as ws:
+def test_a_turn_is_over_when_its_sound_has_been_played(stand_in: StandIn) -> None:
+    stand_in.behaviour.plays = True
+    with opened(stand_in, stand_in.token()) as ws:
         begun = time.monotonic()
         got = turn(ws, hello())
         assert time.monotonic() - begun > 0.25
@@ -224,9 +224,9 @@ def test_a_turn_is_over_when_its_sound_has_been_played(stand: Stand) -> None:
 @pytest.mark.parametrize(
     "speaking", [audio(pcm(0.2)), hello("wait"), {"realtimeInput": {"text": "wait"}}]
 )
-def test_an_answer_under_way_is_interrupted(stand: Stand, speaking: Any) -> None:
-    stand.behaviour.plays = True
-    with opened(stand, stand.token()) as ws:
+def test_an_answer_under_way_is_interrupted(stand_in: StandIn, speaking: Any) -> None:
+    stand_in.behaviour.plays = True
+    with opened(stand_in, stand_in.token()) as ws:
         ws.send(json.dumps(audio(pcm(3) + pcm(0.5, loud=False))))
         got = [message(ws)]
         while "generationComplete" not in got[-1].get("serverContent", {}):
@@ -240,19 +240,19 @@ def test_an_answer_under_way_is_interrupted(stand: Stand, speaking: Any) -> None
         assert words(got)[0].endswith("(turn 2)")
 
 
-def test_a_setup_may_forbid_interruptions(stand: Stand) -> None:
-    stand.behaviour.plays = True
+def test_a_setup_may_forbid_interruptions(stand_in: StandIn) -> None:
+    stand_in.behaviour.plays = True
     polite = setup(realtimeInputConfig={"activityHandling": "NO_INTERRUPTION"})
-    with opened(stand, stand.token(polite)) as ws:
+    with opened(stand_in, stand_in.token(polite)) as ws:
         speech_and_silence = audio(pcm(0.2) + pcm(0.5, loud=False))
         got = turn(ws, speech_and_silence, speech_and_silence) + turn(ws)
     assert len(words(got)) == 2
     assert not [m for m in got if "interrupted" in m.get("serverContent", {})]
 
 
-def test_activity_can_be_marked_by_hand(stand: Stand) -> None:
+def test_activity_can_be_marked_by_hand(stand_in: StandIn) -> None:
     by_hand = {"automaticActivityDetection": {"disabled": True}}
-    with opened(stand, stand.token(setup(realtimeInputConfig=by_hand))) as ws:
+    with opened(stand_in, stand_in.token(setup(realtimeInputConfig=by_hand))) as ws:
         ws.send(json.dumps(audio(pcm(0.2))))
         ws.send(json.dumps({"realtimeInput": {"activityEnd": {}}}))
         ws.send(json.dumps({"realtimeInput": {"activityStart": {}}}))
@@ -264,21 +264,21 @@ def test_activity_can_be_marked_by_hand(stand: Stand) -> None:
     assert words(got) == ["I heard: (0.8 seconds of speech) (turn 1)"]
 
 
-def test_both_base64_alphabets_are_heard(stand: Stand) -> None:
+def test_both_base64_alphabets_are_heard(stand_in: StandIn) -> None:
     samples = array.array("h", [-1, -1025] * 4000).tobytes()
     standard = base64.b64encode(samples).decode()
     assert "/" in standard and "+" in standard
     echoes = []
     for data in (standard, standard.replace("+", "-").replace("/", "_"), standard.rstrip("=")):
-        with opened(stand, stand.token()) as ws:
+        with opened(stand_in, stand_in.token()) as ws:
             sent = {"realtime_input": {"audio": {"mime_type": "audio/pcm", "data": data}}}
             echoes.append(sound(turn(ws, sent, {"realtimeInput": {"audioStreamEnd": True}})))
     assert echoes[0] and echoes[0] == echoes[1] == echoes[2]
 
 
-def test_the_sdk_streams_sound(stand: Stand) -> None:
+def test_the_sdk_streams_sound(stand_in: StandIn) -> None:
     async def session() -> list[Any]:
-        live = stand.sdk(stand.token()).aio.live
+        live = stand_in.sdk(stand_in.token()).aio.live
         async with live.connect(model=MODEL, config=AUDIO) as it:
             blob = types.Blob(data=pcm(0.5), mime_type="audio/pcm;rate=16000")
             await it.send_realtime_input(audio=blob)
@@ -290,9 +290,9 @@ def test_the_sdk_streams_sound(stand: Stand) -> None:
     assert len(b"".join(m.data for m in got if m.data)) == 2 * len(speech.tone()) + 24_000
 
 
-def test_a_tool_response_is_taken_in_silence(stand: Stand) -> None:
+def test_a_tool_response_is_taken_in_silence(stand_in: StandIn) -> None:
     async def session() -> list[Any]:
-        live = stand.sdk(stand.token()).aio.live
+        live = stand_in.sdk(stand_in.token()).aio.live
         async with live.connect(model=MODEL, config=AUDIO) as it:
             await it.send_tool_response(
                 function_responses=types.FunctionResponse(id="1", name="f", response={"a": 1})
@@ -301,7 +301,7 @@ def test_a_tool_response_is_taken_in_silence(stand: Stand) -> None:
             return [message async for message in it.receive()]
 
     assert said(asyncio.run(session())) == "I heard: hello (turn 1)"
-    assert list(stand.gemini.sessions[0].messages[0]) == ["toolResponse"]
+    assert list(stand_in.gemini.sessions[0].messages[0]) == ["toolResponse"]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_tool_response_is_taken_in_silence(stand: Stand) -> None:
         b"\xff\xfe",
     ],
 )
-def test_an_unknown_message_closes_1007(stand: Stand, sent: Any) -> None:
-    with opened(stand, stand.token()) as ws:
-        assert stand.closed(ws, sent) == 1007
-    assert stand.gemini.sessions[0].closed == 1007
+def test_an_unknown_message_closes_1007(stand_in: StandIn, sent: Any) -> None:
+    with opened(stand_in, stand_in.token()) as ws:
+        assert stand_in.closed(ws, sent) == 1007
+    assert stand_in.gemini.sessions[0].closed == 1007

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from google.genai import types
-from stand import (
+from stand_in import (
     KEY,
     MODEL,
     SETUP,
-    Stand,
+    StandIn,
     said,
     setup,
     start,
@@ -24,16 +24,16 @@ from websockets.exceptions import InvalidStatus
 # --- minting ---------------------------------------------------------------------------------
 
 
-def test_a_token_is_a_name_and_nothing_else(stand: Stand) -> None:
-    status, answer = stand.post({"bidiGenerateContentSetup": SETUP})
+def test_a_token_is_a_name_and_nothing_else(stand_in: StandIn) -> None:
+    status, answer = stand_in.post({"bidiGenerateContentSetup": SETUP})
     assert status == 200
     assert list(answer) == ["name"]
     prefix, _, hexadecimal = answer["name"].partition("/")
     assert prefix == "auth_tokens" and len(bytes.fromhex(hexadecimal)) == 32
 
 
-def test_the_sdk_mints_and_its_token_talks(stand: Stand) -> None:
-    now = stand.clock()
+def test_the_sdk_mints_and_its_token_talks(stand_in: StandIn) -> None:
+    now = stand_in.clock()
     config = types.CreateAuthTokenConfig(
         uses=1,
         expire_time=now + timedelta(minutes=30),
@@ -53,33 +53,33 @@ def test_the_sdk_mints_and_its_token_talks(stand: Stand) -> None:
             ),
         ),
     )
-    client = stand.sdk(KEY)
+    client = stand_in.sdk(KEY)
     token = client.auth_tokens.create(config=config)
     assert token.name
-    assert said(stand.talk(token.name)) == "I heard: hello (turn 1)"
-    assert stand.gemini.minted()[0].token == token.name
-    generation = stand.gemini.sessions[0].setup["generationConfig"]
+    assert said(stand_in.talk(token.name)) == "I heard: hello (turn 1)"
+    assert stand_in.gemini.minted()[0].token == token.name
+    generation = stand_in.gemini.sessions[0].setup["generationConfig"]
     assert generation["topP"] == 0.9 and generation["speechConfig"] == {"languageCode": "en-US"}
 
 
 @pytest.mark.parametrize("version", ["v1alpha", "v1beta"])
-def test_both_versions_mint_and_connect(stand: Stand, version: str) -> None:
-    status, answer = stand.post({"bidiGenerateContentSetup": SETUP}, version)
+def test_both_versions_mint_and_connect(stand_in: StandIn, version: str) -> None:
+    status, answer = stand_in.post({"bidiGenerateContentSetup": SETUP}, version)
     assert status == 200
-    assert said(stand.talk(answer["name"], version=version)) == "I heard: hello (turn 1)"
+    assert said(stand_in.talk(answer["name"], version=version)) == "I heard: hello (turn 1)"
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v1alpha1"])
-def test_other_versions_do_not_exist(stand: Stand, version: str) -> None:
-    assert stand.post({}, version)[0] == 404
+def test_other_versions_do_not_exist(stand_in: StandIn, version: str) -> None:
+    assert stand_in.post({}, version)[0] == 404
     with pytest.raises(InvalidStatus) as refused:
-        stand.socket(stand.token(), version=version)
+        stand_in.socket(stand_in.token(), version=version)
     assert refused.value.response.status_code == 404
 
 
-def test_nothing_lists_or_revokes_tokens(stand: Stand) -> None:
-    call = http.client.HTTPConnection(urlsplit(stand.server.url).netloc, timeout=5)
-    for method, path in (("GET", "auth_tokens"), ("DELETE", stand.token())):
+def test_nothing_lists_or_revokes_tokens(stand_in: StandIn) -> None:
+    call = http.client.HTTPConnection(urlsplit(stand_in.server.url).netloc, timeout=5)
+    for method, path in (("GET", "auth_tokens"), ("DELETE", stand_in.token())):
         call.request(method, f"/v1alpha/{path}", headers={"x-goog-api-key": KEY})
         answer = call.getresponse()
         assert (answer.status, json.loads(answer.read())["error"]["code"]) == (404, 404)
@@ -115,10 +115,10 @@ def test_nothing_lists_or_revokes_tokens(stand: Stand) -> None:
     ],
 )
 def test_an_unknown_field_is_refused_before_the_key_is_looked_at(
-    stand: Stand, body: Any, name: str, where: str
+    stand_in: StandIn, body: Any, name: str, where: str
 ) -> None:
     for key in (KEY, "bad", None):
-        status, answer = stand.post(body, key=key)
+        status, answer = stand_in.post(body, key=key)
         assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
         assert answer["error"]["message"] == (
             f"Invalid JSON payload received. Unknown name \"{name}\" at '{where}': "
@@ -126,33 +126,35 @@ def test_an_unknown_field_is_refused_before_the_key_is_looked_at(
         )
 
 
-def test_null_means_unset(stand: Stand) -> None:
-    token = stand.token(setup(tools=None, labels=None))
-    status, answer = stand.post({"uses": None, "expireTime": None, "fieldMask": None})
+def test_null_means_unset(stand_in: StandIn) -> None:
+    token = stand_in.token(setup(tools=None, labels=None))
+    status, answer = stand_in.post({"uses": None, "expireTime": None, "fieldMask": None})
     assert status == 200, answer
-    start(stand, token)
-    assert stand.gemini.sessions[0].setup == SETUP
+    start(stand_in, token)
+    assert stand_in.gemini.sessions[0].setup == SETUP
 
 
-def test_a_field_can_be_made_unknown(stand: Stand) -> None:
+def test_a_field_can_be_made_unknown(stand_in: StandIn) -> None:
     body = {"bidiGenerateContentSetup": setup(labels={"a": "b"}), "fieldMask": "labels,model"}
-    assert stand.post(body)[0] == 200
-    stand.behaviour.unknown_fields = frozenset({"labels"})
-    assert 'Unknown name "labels"' in stand.post(body)[1]["error"]["message"]
-    status, answer = stand.post(body | {"bidiGenerateContentSetup": SETUP})
+    assert stand_in.post(body)[0] == 200
+    stand_in.behaviour.unknown_fields = frozenset({"labels"})
+    assert 'Unknown name "labels"' in stand_in.post(body)[1]["error"]["message"]
+    status, answer = stand_in.post(body | {"bidiGenerateContentSetup": SETUP})
     assert status == 400 and "field_mask is invalid" in answer["error"]["message"]
 
 
-def test_a_mask_below_the_top_level_is_refused_unless_it_is_set_otherwise(stand: Stand) -> None:
+def test_a_mask_below_the_top_level_is_refused_unless_it_is_set_otherwise(
+    stand_in: StandIn,
+) -> None:
     body = {"bidiGenerateContentSetup": SETUP, "fieldMask": "model,generationConfig.temperature"}
-    assert stand.post(body)[0] == 400
-    stand.behaviour.nested_masks = True
-    assert stand.post(body)[0] == 200
+    assert stand_in.post(body)[0] == 400
+    stand_in.behaviour.nested_masks = True
+    assert stand_in.post(body)[0] == 200
 
 
-def test_both_spellings_mean_the_same(stand: Stand) -> None:
-    stand.behaviour.nested_masks = True
-    token = stand.token(
+def test_both_spellings_mean_the_same(stand_in: StandIn) -> None:
+    stand_in.behaviour.nested_masks = True
+    token = stand_in.token(
         None,
         bidi_generate_content_setup={
             "model": MODEL,
@@ -161,8 +163,8 @@ def test_both_spellings_mean_the_same(stand: Stand) -> None:
         },
         field_mask="generation_config.response_modalities,outputAudioTranscription,model",
     )
-    assert said(stand.talk(token)) == "I heard: hello (turn 1)"
-    assert stand.gemini.sessions[0].setup == {
+    assert said(stand_in.talk(token)) == "I heard: hello (turn 1)"
+    assert stand_in.gemini.sessions[0].setup == {
         "model": MODEL,
         "generationConfig": {"responseModalities": ["AUDIO"]},
         "outputAudioTranscription": {"languageCodes": ["en"]},
@@ -192,33 +194,33 @@ def test_both_spellings_mean_the_same(stand: Stand) -> None:
         {"fieldMask": "model", "field_mask": "model"},
     ],
 )
-def test_what_is_no_json_or_of_the_wrong_type_is_refused(stand: Stand, body: Any) -> None:
-    status, answer = stand.post(body)
+def test_what_is_no_json_or_of_the_wrong_type_is_refused(stand_in: StandIn, body: Any) -> None:
+    status, answer = stand_in.post(body)
     assert (status, answer["error"]["code"]) == (400, 400)
-    assert stand.gemini.mints[0].status == 400 and stand.gemini.mints[0].token is None
+    assert stand_in.gemini.mints[0].status == 400 and stand_in.gemini.mints[0].token is None
 
 
-def test_a_key_is_needed_and_must_be_right(stand: Stand) -> None:
+def test_a_key_is_needed_and_must_be_right(stand_in: StandIn) -> None:
     for key, query, expected, word in (
         (None, "", 403, "PERMISSION_DENIED"),
         (None, f"?key={KEY}", 403, "PERMISSION_DENIED"),
         ("bad", "", 400, "INVALID_ARGUMENT"),
     ):
-        status, answer = stand.post({}, key=key, query=query)
+        status, answer = stand_in.post({}, key=key, query=query)
         assert (status, answer["error"]["status"]) == (expected, word)
     assert "API key not valid" in answer["error"]["message"]
-    assert stand.gemini.minted() == []
+    assert stand_in.gemini.minted() == []
 
 
 @pytest.mark.parametrize("name", ["expireTime", "newSessionExpireTime"])
-def test_a_time_needs_a_zone_and_lies_within_twenty_hours(stand: Stand, name: str) -> None:
+def test_a_time_needs_a_zone_and_lies_within_twenty_hours(stand_in: StandIn, name: str) -> None:
     hour = 3600
-    naive = stand.clock.at(60).removesuffix("+00:00")
-    for refused in (naive, naive.replace("T", " ") + "Z", stand.clock.at(-1), ""):
-        assert stand.post({name: refused})[0] == 400, refused
-    assert stand.post({name: stand.clock.at(20 * hour + 2)})[0] == 400
-    for accepted in (naive + "Z", stand.clock.at(20 * hour - 60), naive[:19] + ".123456789Z"):
-        assert stand.post({name: accepted})[0] == 200, accepted
+    naive = stand_in.clock.at(60).removesuffix("+00:00")
+    for refused in (naive, naive.replace("T", " ") + "Z", stand_in.clock.at(-1), ""):
+        assert stand_in.post({name: refused})[0] == 400, refused
+    assert stand_in.post({name: stand_in.clock.at(20 * hour + 2)})[0] == 400
+    for accepted in (naive + "Z", stand_in.clock.at(20 * hour - 60), naive[:19] + ".123456789Z"):
+        assert stand_in.post({name: accepted})[0] == 200, accepted
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_a_time_needs_a_zone_and_lies_within_twenty_hours(stand: Stand, name: st
         " model",
     ],
 )
-def test_a_mask_of_bad_paths_is_refused(stand: Stand, mask: str) -> None:
-    status, answer = stand.post({"bidiGenerateContentSetup": SETUP, "fieldMask": mask})
+def test_a_mask_of_bad_paths_is_refused(stand_in: StandIn, mask: str) -> None:
+    status, answer = stand_in.post({"bidiGenerateContentSetup": SETUP, "fieldMask": mask})
     assert status == 400
     assert answer["error"]["message"] == "field_mask is invalid for BidiGenerateContentSetup"

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from stand import (
+from stand_in import (
     KEY,
     SETUP,
-    Stand,
+    StandIn,
     eventually,
     hello,
     opened,
@@ -32,27 +32,27 @@ from emulator.tls import Certificate
 # --- faults and the log ----------------------------------------------------------------------
 
 
-def test_a_faulted_status_holds_what_must_not_leak(stand: Stand) -> None:
-    stand.behaviour.faults.extend([429, 503])
-    stand.behaviour.retry_after = "7"
-    status, headers, data = stand.raw({})
+def test_a_faulted_status_holds_what_must_not_leak(stand_in: StandIn) -> None:
+    stand_in.behaviour.faults.extend([429, 503])
+    stand_in.behaviour.retry_after = "7"
+    status, headers, data = stand_in.raw({})
     assert (status, headers["Retry-After"]) == (429, "7")
     assert b"upstream secret words" in data and KEY.encode() in data
     assert json.loads(data)["error"]["status"] == "RESOURCE_EXHAUSTED"
-    assert [stand.post({})[0] for _ in range(2)] == [503, 200]
+    assert [stand_in.post({})[0] for _ in range(2)] == [503, 200]
 
 
-def test_a_standing_fault_stands_until_it_is_cleared(stand: Stand) -> None:
-    stand.behaviour.fault = 500
-    assert [stand.post({})[0] for _ in range(2)] == [500, 500]
-    stand.behaviour.fault = None
-    assert stand.post({})[0] == 200
+def test_a_standing_fault_stands_until_it_is_cleared(stand_in: StandIn) -> None:
+    stand_in.behaviour.fault = 500
+    assert [stand_in.post({})[0] for _ in range(2)] == [500, 500]
+    stand_in.behaviour.fault = None
+    assert stand_in.post({})[0] == 200
 
 
-def test_the_delay_comes_before_the_answer(stand: Stand) -> None:
-    stand.behaviour.delay = 0.15
+def test_the_delay_comes_before_the_answer(stand_in: StandIn) -> None:
+    stand_in.behaviour.delay = 0.15
     begun = time.monotonic()
-    assert stand.post({})[0] == 200
+    assert stand_in.post({})[0] == 200
     assert time.monotonic() - begun >= 0.15
 
 
@@ -65,35 +65,35 @@ def test_the_delay_comes_before_the_answer(stand: Stand) -> None:
         ("badname", b'{"name":5}'),
     ],
 )
-def test_an_answer_can_be_no_token(stand: Stand, word: str, body: bytes) -> None:
-    stand.behaviour.faults.append(word)
-    status, _, data = stand.raw({})
+def test_an_answer_can_be_no_token(stand_in: StandIn, word: str, body: bytes) -> None:
+    stand_in.behaviour.faults.append(word)
+    status, _, data = stand_in.raw({})
     assert (status, data) == (200, body)
 
 
-def test_html_lists_depths_and_redirects(stand: Stand) -> None:
-    stand.behaviour.faults.extend(["html", "list", "deep", "redirect", "nonsense"])
-    assert stand.raw({})[2].startswith(b"<html>")
-    assert isinstance(json.loads(stand.raw({})[2]), list)
-    assert stand.raw({})[2].startswith(b"[" * 5000)
-    status, headers, _ = stand.raw({})
+def test_html_lists_depths_and_redirects(stand_in: StandIn) -> None:
+    stand_in.behaviour.faults.extend(["html", "list", "deep", "redirect", "nonsense"])
+    assert stand_in.raw({})[2].startswith(b"<html>")
+    assert isinstance(json.loads(stand_in.raw({})[2]), list)
+    assert stand_in.raw({})[2].startswith(b"[" * 5000)
+    status, headers, _ = stand_in.raw({})
     assert (status, headers["Location"]) == (307, "/v1alpha/auth_tokens?followed=1")
-    assert stand.raw({})[0] == 501
+    assert stand_in.raw({})[0] == 501
 
 
-def test_connections_can_break(stand: Stand) -> None:
-    stand.behaviour.faults.extend(["reset", "truncated"])
+def test_connections_can_break(stand_in: StandIn) -> None:
+    stand_in.behaviour.faults.extend(["reset", "truncated"])
     with pytest.raises((ConnectionError, http.client.BadStatusLine)):
-        stand.raw({})
+        stand_in.raw({})
     with pytest.raises((ConnectionError, http.client.IncompleteRead)):
-        stand.raw({})
-    assert [mint.status for mint in stand.gemini.mints] == [None, 200]
+        stand_in.raw({})
+    assert [mint.status for mint in stand_in.gemini.mints] == [None, 200]
 
 
 @pytest.mark.parametrize(("word", "read"), [("hang", 0), ("slow", 3), ("huge", 5_000_000)])
-def test_answers_can_take_for_ever(stand: Stand, word: str, read: int) -> None:
-    stand.behaviour.fault, stand.behaviour.drip = word, 0.02
-    call = http.client.HTTPConnection(urlsplit(stand.server.url).netloc, timeout=0.2)
+def test_answers_can_take_for_ever(stand_in: StandIn, word: str, read: int) -> None:
+    stand_in.behaviour.fault, stand_in.behaviour.drip = word, 0.02
+    call = http.client.HTTPConnection(urlsplit(stand_in.server.url).netloc, timeout=0.2)
     call.request("POST", "/v1alpha/auth_tokens", b"{}")
     if word == "hang":
         with pytest.raises(TimeoutError):
@@ -104,10 +104,10 @@ def test_answers_can_take_for_ever(stand: Stand, word: str, read: int) -> None:
     call.close()
 
 
-def test_every_mint_is_in_the_log(stand: Stand) -> None:
-    stand.post({"uses": 1}, key=None, query="?a=b")
-    stand.raw(b"no json")
-    first, second = stand.gemini.mints
+def test_every_mint_is_in_the_log(stand_in: StandIn) -> None:
+    stand_in.post({"uses": 1}, key=None, query="?a=b")
+    stand_in.raw(b"no json")
+    first, second = stand_in.gemini.mints
     assert (first.version, first.query, first.body) == ("v1alpha", {"a": "b"}, {"uses": 1})
     assert (first.status, first.token, first.raw) == (403, None, b'{"uses": 1}')
     assert first.headers["content-length"] == "11" and first.port != second.port > 0
@@ -127,50 +127,50 @@ def test_every_mint_is_in_the_log(stand: Stand) -> None:
         {"bidiGenerateContentSetup": {"model": "gemini-3.8-live"}},
     ],
 )
-def test_the_reader_of_mints_catches_a_wide_one(stand: Stand, change: dict[str, Any]) -> None:
+def test_the_reader_of_mints_catches_a_wide_one(stand_in: StandIn, change: dict[str, Any]) -> None:
     good = {
         "uses": 1,
-        "expireTime": stand.clock.at(100),
-        "newSessionExpireTime": stand.clock.at(60),
+        "expireTime": stand_in.clock.at(100),
+        "newSessionExpireTime": stand_in.clock.at(60),
         "bidiGenerateContentSetup": SETUP,
     }
-    stand.post(good)
-    assert [mint.body for mint in stand.gemini.minted()] == [good]
-    assert stand.post({k: v for k, v in (good | change).items() if v is not None})[0] == 200
+    stand_in.post(good)
+    assert [mint.body for mint in stand_in.gemini.minted()] == [good]
+    assert stand_in.post({k: v for k, v in (good | change).items() if v is not None})[0] == 200
     with pytest.raises(AssertionError):
-        stand.gemini.minted()
+        stand_in.gemini.minted()
 
 
 # --- the server ------------------------------------------------------------------------------
 
 
-def test_it_listens_on_the_loopback_address_alone(stand: Stand) -> None:
-    for url in (stand.server.url, stand.server.tls_url):
+def test_it_listens_on_the_loopback_address_alone(stand_in: StandIn) -> None:
+    for url in (stand_in.server.url, stand_in.server.tls_url):
         assert urlsplit(url).hostname == "127.0.0.1"
     for host in ("0.0.0.0", "", "::", "localhost"):
-        with pytest.raises(ValueError, match="alone"):
-            Server(stand.gemini.app, host=host)
+        with pytest.raises(ValueError, match="only"):
+            Server(stand_in.gemini.app, host=host)
 
 
 def test_a_stopped_server_leaves_nothing_behind(certificate: Certificate) -> None:
     before = set(threading.enumerate())
-    stand = Stand(certificate)
+    stand_in = StandIn(certificate)
 
     def hung() -> None:
         with pytest.raises((OSError, http.client.HTTPException)):
-            stand.raw({})
+            stand_in.raw({})
 
     with ExitStack() as stack:
-        stand.server.start()
-        stand.behaviour.delay = 30
+        stand_in.server.start()
+        stand_in.behaviour.delay = 30
         caller = threading.Thread(target=hung)
         caller.start()
-        assert eventually(lambda: len(stand.gemini.mints) == 1)
-        stand.behaviour.delay = 0
-        port = urlsplit(stand.server.url).port
-        ws = stack.enter_context(opened(stand, stand.token()))
+        assert eventually(lambda: len(stand_in.gemini.mints) == 1)
+        stand_in.behaviour.delay = 0
+        port = urlsplit(stand_in.server.url).port
+        ws = stack.enter_context(opened(stand_in, stand_in.token()))
         begun = time.monotonic()
-        stand.server.stop()
+        stand_in.server.stop()
         assert time.monotonic() - begun < 2
         with pytest.raises(ConnectionClosed):
             ws.recv(timeout=5)
@@ -179,20 +179,20 @@ def test_a_stopped_server_leaves_nothing_behind(certificate: Certificate) -> Non
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port or 0), 1).close()
     with pytest.raises(RuntimeError):
-        _ = stand.server.url
+        _ = stand_in.server.url
 
 
-def test_a_taken_port_is_an_error(stand: Stand) -> None:
-    port = urlsplit(stand.server.url).port
+def test_a_taken_port_is_an_error(stand_in: StandIn) -> None:
+    port = urlsplit(stand_in.server.url).port
     with pytest.raises(OSError):
-        Server(stand.gemini.app, plain=port).start()
+        Server(stand_in.gemini.app, plain=port).start()
 
 
-def test_it_can_be_mounted_in_another_app(stand: Stand) -> None:
-    app = Starlette(routes=[Mount("/", stand.gemini.app)])
-    stand.server.stop()
-    stand.server = Server(app)
-    with stand.server:
+def test_it_can_be_mounted_in_another_app(stand_in: StandIn) -> None:
+    app = Starlette(routes=[Mount("/", stand_in.gemini.app)])
+    stand_in.server.stop()
+    stand_in.server = Server(app)
+    with stand_in.server:
         for slash in ("/", "//"):
-            with stand.socket(stand.token(), slash=slash) as ws:
+            with stand_in.socket(stand_in.token(), slash=slash) as ws:
                 assert words(turn(ws, {"setup": {}}, hello())) == ["I heard: hello (turn 1)"]

@@ -49,7 +49,7 @@ class MovingClock(Clock):
         return (self() + timedelta(seconds=seconds)).isoformat()
 
 
-class Stand:
+class StandIn:
     """A stand-in that runs, and ways to ask it."""
 
     def __init__(self, certificate: Certificate) -> None:
@@ -154,17 +154,17 @@ def turn(ws: ClientConnection, *sent: Any) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def opened(stand: Stand, token: str, client: Any = None) -> Iterator[ClientConnection]:
+def opened(stand_in: StandIn, token: str, client: Any = None) -> Iterator[ClientConnection]:
     """A socket that has got its setupComplete."""
-    with stand.socket(token) as ws:
+    with stand_in.socket(token) as ws:
         ws.send(json.dumps({"setup": client if client is not None else {"model": MODEL}}))
         assert message(ws) == {"setupComplete": {}}
         yield ws
 
 
-def start(stand: Stand, token: str, client: Any = None) -> None:
+def start(stand_in: StandIn, token: str, client: Any = None) -> None:
     """Starts one session and leaves it."""
-    with opened(stand, token, client):
+    with opened(stand_in, token, client):
         pass
 
 
