@@ -20,12 +20,13 @@ USES = 200
 
 async def main() -> None:
     """Print milliseconds a use for each number of callers."""
-    limits, counted = Limiter("async+memory://"), 0
-    profile = Profile("default", "profiles.default", model="none", limit=(Limit(30, 3600),))
+    limiter, counted = Limiter("async+memory://"), 0
+    limit = Limit(30, 3600)
+    profile = Profile("default", "none", 1800, 60, (limit,), (), (), (), {})
 
     async def use(number: int) -> None:
         caller = Caller("issuer", f"sub-{number}", False, {}, None)
-        async with limits.use(caller, profile):
+        async with limiter.use(caller, profile):
             pass
 
     print("callers   ms a use")

@@ -1,15 +1,36 @@
-"""One function for all tests that leave it as they found it; a start costs a second."""
+"""Fixtures that most tests share. A start of the function costs a second, an RSA key 90 ms."""
 
 import warnings
 from collections.abc import Iterator
+from itertools import cycle
 
 import pytest
 from google.genai import errors
 from stack import Stack, stack
 from stand_in import StandIn
 
-from emulator import tls
+from emulator import app_check, issuer, tls
+from emulator.issuer import SigningKey
 from emulator.tls import Certificate
+
+NOBODY = "http://127.0.0.1:1"
+IGNORED = {
+    "HTTPS_PROXY": NOBODY,
+    "HTTP_PROXY": NOBODY,
+    "ALL_PROXY": NOBODY,
+    "GOOGLE_API_KEY": "other",
+    "GOOGLE_GENAI_USE_VERTEXAI": "true",
+    "GOOGLE_GENAI_USE_ENTERPRISE": "true",
+    "GOOGLE_GENAI_API_VERSION": "v1",
+    "GOOGLE_GENAI_CLIENT_MODE": "replay",
+    "GOOGLE_CLOUD_LOCATION": "us-central1",
+    "FIREBASE_AUTH_EMULATOR_HOST": "127.0.0.1:9099",
+    "FUNCTIONS_EMULATOR": "true",
+}
+"""Variables of proxies, google-genai and Firebase, which must change nothing.
+
+The shared function runs with all of them, so every test that uses it shows that it ignores them.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,22 +43,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificate]:
-    """An authority that this process, its SDK and its functions trust, and no other."""
+    """A certificate authority: the only one that this process, its SDK and its functions trust."""
     made = tls.certificate(tmp_path_factory.mktemp("tls"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(made.ca_file))
         yield made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_keys() -> Iterator[None]:
+    """Every issuer and App Check takes its keys from the same few, in turn."""
+    made = issuer.signing_key
+    keys = cycle(made() for _ in range(8))
+
+    def signing_key(bits: int = 2048) -> SigningKey:
+        return next(keys) if bits == 2048 else made(bits)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (issuer, app_check):
+            patch.setattr(module, "signing_key", signing_key)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(certificate: Certificate) -> Iterator[Stack]:
-    with stack(certificate) as unstarted, unstarted.running() as started:
+    with stack(certificate) as unstarted, unstarted.running(**IGNORED) as started:
         yield started
 
 
 @pytest.fixture
 def livetoken(shared: Stack) -> Iterator[Stack]:
-    """The shared function; Gemini has seen nothing but whole locks, and is left as it was."""
+    """The shared function. Every mint must be a whole lock; the fault injection is reset."""
     yield shared
     shared.gemini.minted()
     shared.gemini.behaviour.fault = None
@@ -48,14 +84,14 @@ def livetoken(shared: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def alone(certificate: Certificate) -> Iterator[Stack]:
-    """A stack of one's own, its function not started."""
+    """A stack for one test; its function has not started."""
     with stack(certificate) as unstarted:
         yield unstarted
 
 
 @pytest.fixture
 def stand_in(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """The stand-in of Gemini alone."""
+    """The stand-in for Gemini, without a function."""
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     warnings.simplefilter("ignore", errors.ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""The function with one part that fails in a way nobody foresaw."""
+"""The function, with a part that raises an unexpected error."""
 
 from dataclasses import replace
 from typing import NoReturn

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from google.genai import _live_converters, _tokens_converters, types
 from stack import API_KEY, Stack, stack
-from stand import message
+from stand_in import message
 from websockets.sync.client import connect
 
 from emulator import fields, messages

@@ -47,6 +47,7 @@ def test_a_signed_in_caller_gets_a_token(livetoken: Stack) -> None:
 
 
 def test_the_request_to_gemini_is_the_policys(livetoken: Stack) -> None:
+    """The function's environment has other values for google-genai's variables."""
     answer = livetoken.ask().json
     request = livetoken.gemini.minted()[-1]
     assert request.version == "v1alpha"

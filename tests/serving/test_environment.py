@@ -1,36 +1,34 @@
-"""The environment is checked whole at start: every problem, a line each, and the process ends."""
+"""At start, every mistake in the environment is reported, one per line, and the process ends."""
+
+from dataclasses import replace
 
 import pytest
+from asking import ENVIRONMENT, wrong_variables
 from policies import UNLIMITED
 from stack import POLICY, Stack
 
 from emulator.function import NotStarted
+from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistakes
-from livetoken.policy import Policy
+from livetoken.policy import CallerRules, Policy
 from livetoken.settings import Settings
 
-GOOD = {"GEMINI_API_KEY": "key", "FIREBASE_PROJECT_ID": "demo-project"}
+
+def with_app_check(mode: str) -> Policy:
+    return replace(UNLIMITED, callers=CallerRules(app_check=mode))
 
 
-def problems(policy: Policy = UNLIMITED, /, **changes: str | None) -> list[str]:
-    """The names of the variables that are reported for an environment."""
-    environment = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
-    try:
-        Settings.read(environment, policy)
-    except Mistakes as found:
-        return [mistake.path for mistake in found.mistakes]
-    return []
-
-
-def test_a_function_that_is_told_nothing_useful_ends_and_says_everything(alone: Stack) -> None:
+def test_a_function_without_anything_useful_ends_and_reports_every_mistake(alone: Stack) -> None:
     policy = POLICY.replace("temperature", "temprature").replace("v1alpha", "v1")
-    policy += "\nsetting = 1\nresponse_modalities2 = []\n[callers]\nrequire = []\n[other]\n"
+    policy += "\nsetting = 1\nresponse_modalities2 = []\n"
+    policy += '[callers]\nrequire = []\napp_check = "consume"\n[other]\n'
     with (
         pytest.raises(NotStarted) as ended,
         alone.running(
             policy,
             GEMINI_API_KEY=None,
             FIREBASE_PROJECT_ID=None,
+            FIREBASE_PROJECT_NUMBER=None,
             GOOGLE_CLIENT_IDS=None,
             GOOGLE_GEMINI_BASE_URL="http://evil.example",
         ),
@@ -39,33 +37,34 @@ def test_a_function_that_is_told_nothing_useful_ends_and_says_everything(alone: 
     lines = [line.removeprefix("livetoken: ") for line in str(ended.value).splitlines()]
     assert [line.partition(": ")[0] for line in lines] == [
         "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS",
+        "FIREBASE_PROJECT_NUMBER",
+        "FIREBASE_PROJECT_ID",
         "GEMINI_API_KEY",
         "GOOGLE_GEMINI_BASE_URL",
-        "other",
         "api_version",
         "callers.require",
         "profiles.default.config.temprature",
         "profiles.short.config.setting",
         "profiles.short.config.response_modalities2",
+        "other",
     ]
 
 
-@pytest.mark.parametrize("policy", ["not toml", "a = ", "a = 1\na = 2"])
-def test_a_policy_that_is_no_toml_is_one_line(alone: Stack, policy: str) -> None:
-    with pytest.raises(NotStarted) as ended, alone.running(policy):
+def test_a_policy_that_is_not_toml_ends_the_function_with_one_line(alone: Stack) -> None:
+    with pytest.raises(NotStarted) as ended, alone.running("a = 1\na = 2"):
         pass
     (line,) = str(ended.value).splitlines()
     assert line.startswith("livetoken: policy: is not TOML: ")
 
 
-def test_a_good_environment_has_no_problems() -> None:
-    assert problems() == []
-    assert problems(FIREBASE_PROJECT_ID=None, GOOGLE_CLIENT_IDS="1-a.apps.example") == []
+def test_a_good_environment_has_no_mistakes() -> None:
+    assert wrong_variables() == []
+    assert wrong_variables(FIREBASE_PROJECT_ID=None, GOOGLE_CLIENT_IDS="1-a.apps.example") == []
 
 
-def test_several_names_are_taken_apart() -> None:
+def test_several_names_are_split_at_commas() -> None:
     settings = Settings.read(
-        {**GOOD, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"}, UNLIMITED
+        {**ENVIRONMENT, "FIREBASE_PROJECT_ID": "one-app, two-app,one-app,"}, UNLIMITED
     )
     assert settings.firebase_projects == ("one-app", "two-app")
 
@@ -102,9 +101,9 @@ def test_several_names_are_taken_apart() -> None:
         {"ALLOWED_ORIGINS": "https://256.1.1.1"},
     ],
 )
-def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
+def test_a_bad_value_is_reported(changes: dict[str, str | None]) -> None:
     (name,) = changes
-    assert problems(**changes) == [name]
+    assert wrong_variables(**changes) == [name]
 
 
 @pytest.mark.parametrize("name", ["GOOGLE_GEMINI_BASE_URL", "FIREBASE_KEYS_URL", "GOOGLE_KEYS_URL"])
@@ -142,40 +141,112 @@ def test_a_bad_value_is_a_problem(changes: dict[str, str | None]) -> None:
     ],
 )
 def test_a_url_is_https_or_loopback(name: str, url: str, good: bool) -> None:
-    assert problems(**{name: url}) == ([] if good else [name])
+    assert wrong_variables(**{name: url}) == ([] if good else [name])
 
 
 @pytest.mark.parametrize("name", ["FIREBASE_PROJECT_ID", "GOOGLE_CLIENT_IDS", "ALLOWED_ORIGINS"])
 def test_a_key_in_the_wrong_variable_is_not_shown(name: str) -> None:
     with pytest.raises(Mistakes) as found:
-        Settings.read({**GOOD, name: "good-name, AIzaSy/secret key"}, UNLIMITED)
+        Settings.read({**ENVIRONMENT, name: "good-name, AIzaSy/secret key"}, UNLIMITED)
     assert "secret" not in str(found.value)
 
 
-def test_authorities_that_are_not_there_end_in_no_traceback(alone: Stack) -> None:
+def test_missing_certificate_authorities_give_503_and_no_traceback(alone: Stack) -> None:
     with alone.running(SSL_CERT_FILE="/nope", SSL_CERT_DIR="/nope") as livetoken:
         assert livetoken.ask().status == 503
         assert "Traceback" not in livetoken.function.output()
 
 
 def test_the_key_is_not_in_what_a_settings_object_shows() -> None:
-    assert "the-key" not in repr(Settings.read({**GOOD, "GEMINI_API_KEY": "the-key"}, UNLIMITED))
+    assert "the-key" not in repr(
+        Settings.read({**ENVIRONMENT, "GEMINI_API_KEY": "the-key"}, UNLIMITED)
+    )
 
 
-def test_variables_of_the_sdk_change_nothing(alone: Stack) -> None:
-    variables = {
-        "GOOGLE_API_KEY": "other",
-        "GOOGLE_GENAI_USE_VERTEXAI": "true",
-        "GOOGLE_GENAI_USE_ENTERPRISE": "true",
-        "GOOGLE_GENAI_API_VERSION": "v1",
-        "GOOGLE_GENAI_CLIENT_MODE": "replay",
-        "GOOGLE_CLOUD_LOCATION": "us-central1",
-    }
-    with alone.running() as plain:
-        assert plain.ask().status == 200
-    with alone.running(**variables) as changed:
-        assert changed.ask().status == 200
-    first, second = alone.gemini.minted()
-    assert first.version == second.version
-    assert first.headers["x-goog-api-key"] == second.headers["x-goog-api-key"]
-    assert first.body["bidiGenerateContentSetup"] == second.body["bidiGenerateContentSetup"]
+# ------------------------------------------------------------------ App Check
+
+
+@pytest.mark.parametrize("mode", ["required", "consume"])
+def test_app_check_needs_one_project_and_its_number(mode: str) -> None:
+    rules = with_app_check(mode)
+    assert wrong_variables(rules) == []
+    assert wrong_variables(rules, GOOGLE_CLIENT_IDS="1-a.apps.example") == []
+    number, project = "FIREBASE_PROJECT_NUMBER", "FIREBASE_PROJECT_ID"
+    assert wrong_variables(rules, FIREBASE_PROJECT_NUMBER=None) == [number]
+    assert wrong_variables(rules, FIREBASE_PROJECT_NUMBER="") == [number]
+    assert wrong_variables(rules, FIREBASE_PROJECT_ID="one-app,two-app") == [project]
+    google = {"FIREBASE_PROJECT_ID": None, "GOOGLE_CLIENT_IDS": "1-a.apps.example"}
+    assert wrong_variables(rules, **google) == [project]
+    several = {"FIREBASE_PROJECT_ID": "one-app,two-app", "FIREBASE_PROJECT_NUMBER": None}
+    named = wrong_variables(rules, **several, GEMINI_API_KEY=None)
+    assert named == [number, project, "GEMINI_API_KEY"]
+
+
+def test_without_app_check_neither_is_needed() -> None:
+    several = {"FIREBASE_PROJECT_ID": "one-app,two-app", "FIREBASE_PROJECT_NUMBER": None}
+    assert wrong_variables(with_app_check("off"), **several) == []
+
+
+@pytest.mark.parametrize("mode", ["off", "required"])
+@pytest.mark.parametrize(
+    "number", ["demo-project", "0123", "-1", "1.5", "12 34", " 12", "\u0661\u0662", "1" * 21]
+)
+def test_a_project_number_is_a_number(mode: str, number: str) -> None:
+    wrong = wrong_variables(with_app_check(mode), FIREBASE_PROJECT_NUMBER=number)
+    assert wrong == ["FIREBASE_PROJECT_NUMBER"]
+
+
+@pytest.mark.parametrize("url", ["http://app-check.example", "app-check.example", "https://"])
+def test_app_checks_url_is_checked_like_the_others(url: str) -> None:
+    rules = with_app_check("required")
+    assert wrong_variables(rules, APP_CHECK_BASE_URL=url) == ["APP_CHECK_BASE_URL"]
+    assert wrong_variables(rules, APP_CHECK_BASE_URL="https://app-check.example/") == []
+
+
+# ------------------------------------------------------------------ limits
+
+LIMITED = b"""
+api_version = "v1alpha"
+[profiles.default]
+model = "gemini-3.8-live"
+limit = "1/hour"
+config = { response_modalities = ["AUDIO"] }
+"""
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "async+memory://",
+        "async+redis://127.0.0.1:6379",
+        "async+redis://:secret@redis.example:6380/2",
+    ],
+)
+def test_limits_are_counted_in_memory_or_in_redis(uri: str) -> None:
+    settings = Settings.read({**ENVIRONMENT, "LIMITS_STORAGE": uri}, compile_policy(LIMITED))
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "async+rediss://redis.example:6380",
+        "async+redis://redis.example",
+        "async+redis://",
+        "async+redis://:secret@/0",
+        "async+redis://redis.example:6379?stream_timeout=60",
+        "memory://",
+        "redis://127.0.0.1",
+        "async+memcached://127.0.0.1",
+        "async+mongodb://127.0.0.1",
+        "async+redis://127.0.0.1:port",
+        "async+redis://127.0.0.1:99999",
+        "secret",
+    ],
+)
+def test_any_other_storage_of_limits_is_reported_without_its_password(uri: str) -> None:
+    with pytest.raises(Mistakes) as found:
+        Settings.read({**ENVIRONMENT, "LIMITS_STORAGE": uri}, compile_policy(LIMITED))
+    (line,) = map(str, found.value.mistakes)
+    assert line.startswith("LIMITS_STORAGE: ")
+    assert "secret" not in line

@@ -1,4 +1,4 @@
-"""Every rule for an ID token, and every trap around google-auth, as a client sees it."""
+"""Every rule for an ID token, and every pitfall of google-auth, as a client sees it."""
 
 import base64
 import json
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from asking import refused
 from stack import Stack
 
 from livetoken.refusals import Reason
@@ -18,11 +19,8 @@ def b64(data: bytes) -> str:
 
 
 def refused_as(livetoken: Stack, token: str) -> str | None:
-    """Ask with a token, assert INVALID_ID_TOKEN and nothing at Gemini, return the log's detail."""
-    before, lines = len(livetoken.gemini.mints), len(livetoken.log())
-    assert livetoken.ask(token=token).is_refusal(Reason.INVALID_ID_TOKEN)
-    assert len(livetoken.gemini.mints) == before
-    detail: str | None = livetoken.logged(lines + 1).get("detail")
+    """Ask with a token, assert INVALID_ID_TOKEN and no mint, return the detail in the log."""
+    detail: str | None = refused(livetoken, Reason.INVALID_ID_TOKEN, token=token).get("detail")
     return detail
 
 
@@ -67,7 +65,7 @@ def test_a_token_that_a_phone_asked_for_is_accepted(livetoken: Stack, azp: Any) 
     assert livetoken.ask(token=livetoken.issuer.id_token("grace", azp=azp)).status == 200
 
 
-def test_both_spellings_of_google_name_one_person(livetoken: Stack) -> None:
+def test_both_spellings_of_googles_issuer_name_one_person(livetoken: Stack) -> None:
     lines = len(livetoken.log())
     for iss in ("https://accounts.google.com", "accounts.google.com"):
         livetoken.ask(token=livetoken.issuer.id_token("grace", iss=iss))
@@ -120,7 +118,7 @@ def test_both_spellings_of_google_name_one_person(livetoken: Stack) -> None:
         ({"firebase": {"sign_in_provider": None}}, "SIGN_IN_PROVIDER"),
     ],
 )
-def test_a_firebase_claim_out_of_order_is_refused(
+def test_a_wrong_claim_in_a_firebase_token_is_refused(
     livetoken: Stack, claims: dict[str, Any], detail: str
 ) -> None:
     assert refused_as(livetoken, livetoken.issuer.id_token("ada", **claims)) == detail
@@ -137,7 +135,7 @@ def test_a_firebase_claim_out_of_order_is_refused(
         ({"exp": ...}, "EXPIRY"),
     ],
 )
-def test_a_google_claim_out_of_order_is_refused(
+def test_a_wrong_claim_in_a_google_token_is_refused(
     livetoken: Stack, claims: dict[str, Any], detail: str
 ) -> None:
     assert refused_as(livetoken, livetoken.issuer.id_token("grace", **claims)) == detail
@@ -184,22 +182,18 @@ def test_an_expired_token_with_another_fault_is_invalid(livetoken: Stack) -> Non
         ({"typ": "secevent+jwt"}, "TOKEN_TYPE"),
     ],
 )
-def test_a_header_out_of_order_is_refused(
-    livetoken: Stack, header: dict[str, Any], detail: str
-) -> None:
+def test_a_wrong_header_is_refused(livetoken: Stack, header: dict[str, Any], detail: str) -> None:
     claims = livetoken.issuer.claims("ada")
     token = livetoken.issuer.sign(claims, kind="firebase", header=header)
     assert refused_as(livetoken, token) == detail
 
 
-def test_an_unsigned_token_is_refused_whatever_a_variable_says(alone: Stack) -> None:
-    variables = {"FIREBASE_AUTH_EMULATOR_HOST": "127.0.0.1:9099", "FUNCTIONS_EMULATOR": "true"}
+def test_an_unsigned_token_is_refused(livetoken: Stack) -> None:
+    """The function's environment has the variables that make Firebase's SDK accept one."""
     header = b64(json.dumps({"alg": "none", "typ": "JWT"}).encode())
-    claims = b64(json.dumps(alone.issuer.claims("ada")).encode())
-    with alone.running(**variables) as livetoken:
-        for token in (f"{header}.{claims}.", f"{header}.{claims}.AA", f"{header}.{claims}"):
-            assert livetoken.ask(token=token).is_refusal(Reason.INVALID_ID_TOKEN)
-    assert not alone.gemini.mints
+    claims = b64(json.dumps(livetoken.issuer.claims("ada")).encode())
+    for token in (f"{header}.{claims}.", f"{header}.{claims}.AA", f"{header}.{claims}"):
+        assert refused_as(livetoken, token)
 
 
 def test_a_changed_payload_is_refused(livetoken: Stack) -> None:
@@ -228,7 +222,7 @@ def test_a_key_id_of_one_issuer_under_the_key_of_the_other_is_refused(livetoken:
     assert refused_as(livetoken, token) == "SIGNATURE"
 
 
-def test_a_signature_that_cloud_run_removed_has_its_own_word(livetoken: Stack) -> None:
+def test_a_signature_that_cloud_run_removed_is_logged_as_that(livetoken: Stack) -> None:
     signed = livetoken.issuer.id_token("ada").rpartition(".")[0]
     token = f"{signed}.SIGNATURE_REMOVED_BY_GOOGLE"
     assert refused_as(livetoken, token) == "SIGNATURE_REMOVED_BY_GOOGLE"
@@ -258,7 +252,7 @@ def test_a_signature_that_cloud_run_removed_has_its_own_word(livetoken: Stack) -
         f"{b64('{}'.encode('utf-16'))}.{b64(b'{}')}.AA",
     ],
 )
-def test_what_is_no_jwt_is_refused(livetoken: Stack, token: str) -> None:
+def test_a_malformed_token_is_refused(livetoken: Stack, token: str) -> None:
     assert refused_as(livetoken, token) in ("TOKEN_MALFORMED", "ALGORITHM")
 
 
@@ -271,7 +265,7 @@ def test_deeply_nested_json_is_refused(livetoken: Stack, nested: bytes, where: s
     assert refused_as(livetoken, token) == "TOKEN_MALFORMED"
 
 
-def test_deeply_nested_claims_that_are_signed_are_refused_or_served(livetoken: Stack) -> None:
+def test_deeply_nested_signed_claims_are_never_a_500(livetoken: Stack) -> None:
     """A RecursionError under a good signature would be a 500."""
     claims = json.dumps(livetoken.issuer.claims("ada"))[:-1].encode()
     payload = claims + b', "deep": ' + b"[" * 2500 + b"]" * 2500 + b"}"

@@ -1,4 +1,4 @@
-"""One line a decision, and nothing in any line that could be used or that names a person."""
+"""One line per decision, without secrets and without anything that names a person."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stack import API_KEY, ORIGIN, POLICY, Stack, until
 
-from emulator.function import Function
+from emulator.function import ROOT, Function
 from livetoken.refusals import Reason
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -47,7 +47,7 @@ def test_a_refusal_is_one_line_that_says_which_check(livetoken: Stack) -> None:
     }
 
 
-def test_who_is_not_verified_is_not_named(livetoken: Stack) -> None:
+def test_an_unverified_caller_is_not_named(livetoken: Stack) -> None:
     lines = len(livetoken.log())
     livetoken.ask(token=livetoken.issuer.id_token("ada", aud="evil"))
     assert livetoken.logged(lines + 1).keys() == {
@@ -59,7 +59,7 @@ def test_who_is_not_verified_is_not_named(livetoken: Stack) -> None:
     }
 
 
-def test_a_caller_who_left_is_logged_as_such(livetoken: Stack) -> None:
+def test_a_caller_who_disconnected_is_logged_as_such(livetoken: Stack) -> None:
     lines = len(livetoken.log())
     head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {livetoken.issuer.id_token('ada')}"
     with socket.create_connection(("127.0.0.1", livetoken.function.port), 5) as client:
@@ -68,7 +68,7 @@ def test_a_caller_who_left_is_logged_as_such(livetoken: Stack) -> None:
     assert (line["reason"], line["detail"]) == ("INVALID_REQUEST", "CALLER_LEFT")
 
 
-def test_a_caller_who_left_during_the_mint_is_logged_as_such(livetoken: Stack) -> None:
+def test_a_caller_who_disconnected_during_the_mint_is_logged_as_such(livetoken: Stack) -> None:
     lines, mints = len(livetoken.log()), len(livetoken.gemini.mints)
     livetoken.gemini.behaviour.delay = 0.5
     head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {livetoken.issuer.id_token('ada')}"
@@ -110,9 +110,11 @@ def test_a_user_id_that_is_an_email_is_hashed(livetoken: Stack) -> None:
 
 
 @pytest.mark.provokes(Reason.INTERNAL)
-def test_the_unforeseen_is_a_500_that_says_nothing(alone: Stack) -> None:
-    source = Path(__file__).parents[1] / "functions" / "failing.py"
-    with alone.running(FUNCTION_SOURCE=str(source), PYTHONPATH=".") as livetoken:
+def test_an_unexpected_error_is_a_500_without_its_text(alone: Stack) -> None:
+    source = ROOT / "tests" / "functions" / "failing.py"
+    with alone.running(
+        FUNCTION_SOURCE=str(source), PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"
+    ) as livetoken:
         answer = livetoken.ask(headers={"Origin": ORIGIN})
         assert answer.is_refusal(Reason.INTERNAL)
         assert answer.headers["access-control-allow-origin"] == ORIGIN
@@ -123,7 +125,9 @@ def test_the_unforeseen_is_a_500_that_says_nothing(alone: Stack) -> None:
         assert "Traceback" not in livetoken.function.output()
 
 
-def test_a_log_that_cannot_be_written_costs_no_answer(alone: Stack, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_does_not_fail_the_request(
+    alone: Stack, tmp_path: Path
+) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY)
     variables = alone.environment(POLICY_FILE=str(policy), XDG_RUNTIME_DIR=str(tmp_path))
@@ -135,9 +139,10 @@ def test_a_log_that_cannot_be_written_costs_no_answer(alone: Stack, tmp_path: Pa
         assert livetoken.ask(token=None).is_refusal(Reason.NO_CREDENTIAL)
 
 
-def test_no_output_of_a_run_holds_a_secret(alone: Stack) -> None:
-    """Everything a function printed, over good, bad and hostile requests and a broken upstream."""
-    issuer = alone.issuer
+def test_no_output_holds_a_secret(livetoken: Stack) -> None:
+    """Good, bad and hostile requests, and a broken Gemini."""
+    issuer = livetoken.issuer
+    printed = len(livetoken.function.output())
     good, expired = issuer.id_token("ada"), issuer.id_token("ada", exp=1_700_000_000)
     tokens = [
         good,
@@ -150,37 +155,23 @@ def test_no_output_of_a_run_holds_a_secret(alone: Stack) -> None:
         good[:-8] + "AAAAAAAA",
         good.replace(".", "..", 1),
     ]
-    faults: list[int | str] = [
-        400,
-        401,
-        403,
-        404,
-        429,
-        500,
-        503,
-        "html",
-        "empty",
-        "noname",
-        "huge",
-        "reset",
-    ]
+    faults = [400, 401, 403, 404, 429, 500, 503, "html", "empty", "noname", "huge", "reset"]
     bodies = [b"{}", b"{", b'{"profile": "body-secret"}', b'{"body-secret": 1}', b"a" * 9000]
-    names = []
-    with alone.running() as livetoken:
-        for token in tokens:
-            for body in bodies:
-                livetoken.ask(body, token=token, headers={"X-Firebase-AppCheck": "check-secret"})
-        for fault in faults:
-            alone.gemini.behaviour.fault = fault
-            livetoken.ask(headers={"Origin": "https://origin-secret.example"})
-            livetoken.ask(path="/path-secret?query-secret")
-        alone.gemini.behaviour.fault = None
-        names.append(livetoken.ask().json["name"])
-        output = livetoken.function.output()
+    for token in tokens:
+        for body in bodies:
+            livetoken.ask(body, token=token, headers={"X-Firebase-AppCheck": "check-secret"})
+    for fault in faults:
+        livetoken.gemini.behaviour.fault = fault
+        livetoken.ask(headers={"Origin": "https://origin-secret.example"})
+        livetoken.ask(path="/path-secret?query-secret")
+    livetoken.gemini.behaviour.fault = None
+    name = livetoken.ask().json["name"]
     decisions = len(tokens) * len(bodies) + 2 * len(faults) + 1
+    until(lambda: livetoken.function.output()[printed:].count("\n") >= decisions)
+    output = livetoken.function.output()[printed:]
     assert len(output.splitlines()) == decisions
     emails = [issuer.claims(person).get("email") for person in ("ada", "bob", "grace")]
     pieces = [piece for token in tokens for piece in token.split(".") if len(piece) > 8]
-    for secret in [API_KEY, "secret", *filter(None, emails), *pieces, *names, "Traceback"]:
+    for secret in [API_KEY, "secret", *filter(None, emails), *pieces, name, "Traceback"]:
         assert secret not in output
     assert all(json.loads(line) for line in output.splitlines())

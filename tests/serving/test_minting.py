@@ -1,10 +1,11 @@
-"""Minting: one retry where it can help, nothing of Gemini's in the answer, many callers at once."""
+"""Minting: one retry if it can help, no text of Gemini's in the answer, many callers at once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from stack import API_KEY, Stack, until
+from asking import refused
+from stack import API_KEY, POLICY, Stack, until
 
 from livetoken import gemini
 from livetoken.refusals import Reason
@@ -48,40 +49,41 @@ def test_a_redirect_is_not_followed(livetoken: Stack) -> None:
     assert len(livetoken.gemini.mints) == before + 1
 
 
-def test_no_proxy_is_given_the_key(alone: Stack) -> None:
-    nobody = "http://127.0.0.1:1"
-    with alone.running(HTTPS_PROXY=nobody, HTTP_PROXY=nobody, ALL_PROXY=nobody) as livetoken:
-        assert livetoken.ask().status == 200
+def test_the_key_is_not_sent_through_a_proxy(livetoken: Stack) -> None:
+    """The function's environment names proxies that do not exist."""
+    assert livetoken.ask().status == 200
 
 
-def test_a_host_that_cannot_be_is_unavailable(alone: Stack) -> None:
+def test_a_host_name_that_cannot_exist_is_unavailable(alone: Stack) -> None:
     with alone.running(GOOGLE_GEMINI_BASE_URL="https://-.invalid") as livetoken:
         assert livetoken.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
         assert "Traceback" not in livetoken.function.output()
 
 
-def test_a_refused_connection_is_unavailable(alone: Stack) -> None:
-    with alone.running(GOOGLE_GEMINI_BASE_URL="http://127.0.0.1:1") as livetoken:
-        assert livetoken.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
-        assert livetoken.log()[-1]["detail"] == "CONNECTION"
+def test_a_refused_connection_is_unavailable_and_counts_in_no_limit(alone: Stack) -> None:
+    once = POLICY.replace("[profiles.default]", '[profiles.default]\nlimit = "1/day"')
+    with alone.running(once, GOOGLE_GEMINI_BASE_URL="http://127.0.0.1:1") as livetoken:
+        for _ in range(3):
+            line = refused(livetoken, Reason.GEMINI_UNAVAILABLE)
+            assert line["detail"] == "CONNECTION"
 
 
-def test_a_certificate_of_nobodys_authority_is_unavailable(alone: Stack) -> None:
-    """The key is never sent to whoever holds the address."""
+def test_a_certificate_of_an_unknown_authority_is_unavailable(alone: Stack) -> None:
+    """The key is not sent to a server that only has the address."""
     with alone.running(SSL_CERT_FILE="/etc/ssl/certs/ca-certificates.crt") as livetoken:
         assert livetoken.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
     assert not alone.gemini.mints
 
 
 @pytest.mark.parametrize("fault", [400, 403, 429, 500, 503])
-def test_nothing_of_geminis_words_is_passed_on(livetoken: Stack, fault: int) -> None:
+def test_no_text_of_geminis_is_passed_on(livetoken: Stack, fault: int) -> None:
     livetoken.gemini.behaviour.fault = fault
     body = livetoken.ask().body
     assert b"secret words" not in body
     assert API_KEY.encode() not in body
 
 
-def test_a_date_is_a_retry_after_too(livetoken: Stack) -> None:
+def test_retry_after_may_be_a_date(livetoken: Stack) -> None:
     livetoken.gemini.behaviour.fault = 429
     moment = time.gmtime(time.time() + 30)
     livetoken.gemini.behaviour.retry_after = time.strftime("%a, %d %b %Y %H:%M:%S GMT", moment)
@@ -89,13 +91,13 @@ def test_a_date_is_a_retry_after_too(livetoken: Stack) -> None:
 
 
 @pytest.mark.parametrize("header", ["soon", "Mon, 99 Nov 2026 10:00:00 GMT", "-1", "1e3", "\u00b3"])
-def test_a_retry_after_that_is_none_is_passed_over(livetoken: Stack, header: str) -> None:
+def test_a_malformed_retry_after_is_ignored(livetoken: Stack, header: str) -> None:
     livetoken.gemini.behaviour.fault = 429
     livetoken.gemini.behaviour.retry_after = header
     assert livetoken.ask().headers["retry-after"] == str(gemini.RETRY_AFTER_QUOTA)
 
 
-def test_a_wait_of_days_is_cut_to_an_hour(livetoken: Stack) -> None:
+def test_retry_after_is_at_most_an_hour(livetoken: Stack) -> None:
     livetoken.gemini.behaviour.fault = 429
     livetoken.gemini.behaviour.retry_after = "999999"
     assert livetoken.ask().headers["retry-after"] == "3600"

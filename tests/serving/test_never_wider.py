@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from stack import Answer, Stack, stack
-from stand import MODEL, THINKING, Stand
+from stand_in import MODEL, THINKING, StandIn
 
 from emulator import messages
 from emulator.gemini import assert_constrained
@@ -208,7 +208,7 @@ def assert_not_wider(
 )
 @given(document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans())
 def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
-    stand: Stand,
+    stand_in: StandIn,
     document: dict[str, Any],
     claims: dict[str, Any],
     handle: str | None,
@@ -244,15 +244,15 @@ def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
     assert resumable
     event("minted, some fields open" if profile.get("client_may_set") else "minted, all locked")
     ends, starts = (
-        stand.clock.at(seconds) for seconds in (decided.expires_in, decided.start_within)
+        stand_in.clock.at(seconds) for seconds in (decided.expires_in, decided.start_within)
     )
     raw = constraint.request(ends, starts)
-    status, answer = stand.post(raw)
+    status, answer = stand_in.post(raw)
     assert status == 200, answer
     assert said is not None
     assert_not_wider(json.loads(raw), profile, decided.body, said, handle)
-    assert_constrained(stand.gemini.mints[-1], {FIELDS[n] for n in profile["client_may_set"]})
-    token = stand.gemini.state.tokens[answer["name"]]
+    assert_constrained(stand_in.gemini.mints[-1], {FIELDS[n] for n in profile["client_may_set"]})
+    token = stand_in.gemini.state.tokens[answer["name"]]
     session = token.effective(HOSTILE)
     locked = json.loads(raw)["bidiGenerateContentSetup"]
     for field in messages.SETUP:
@@ -261,7 +261,7 @@ def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
         else:
             assert (field in session) == (field in locked)
     assert token.uses == 1
-    assert timedelta() < token.expires - stand.clock() < timedelta(hours=20)
+    assert timedelta() < token.expires - stand_in.clock() < timedelta(hours=20)
 
 
 # ------------------------------------------------------------------ over HTTP, over any request

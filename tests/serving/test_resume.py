@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.genai import errors, types
 from stack import Stack, stack, until
-from stand import message
+from stand_in import message
 from websockets.sync.client import connect
 
 from emulator.client import Heard, converse

@@ -1,0 +1,60 @@
+"""A function whose policy demands App Check, and ways to ask it."""
+
+from typing import Any
+
+from asking import refused
+from stack import Answer, Stack
+
+from livetoken.refusals import Reason
+
+HEADER = "X-Firebase-AppCheck"
+ACCOUNT_MODULES = {"livetoken.service_account", "google.auth.transport.requests", "requests"}
+"""What is imported to get an access token of the runtime's service account."""
+
+PROFILES = """
+[profiles.default]
+model = "gemini-3.8-live"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+[profiles.pro]
+model = "gemini-3.8-live"
+require = { plan = ["enterprise"] }
+[profiles.pro.config]
+response_modalities = ["AUDIO"]
+[profiles.told]
+model = "gemini-3.8-live"
+claims = { level = { max_length = 5 } }
+[profiles.told.config]
+response_modalities = ["AUDIO"]
+system_instruction = "Speak as for ${claim.level}."
+"""
+
+
+def rules(mode: str) -> str:
+    """A policy with App Check in a mode: off, required or consume."""
+    everybody = "allow_anonymous = false\nrequire = { email_verified = [true] }\n"
+    return f'api_version = "v1alpha"\n[callers]\napp_check = "{mode}"\n{everybody}{PROFILES}'
+
+
+def ask(
+    stack: Stack, check: str | None, body: bytes | dict[str, Any] = b"{}", **claims: Any
+) -> Answer:
+    """Ask with an App Check token, as Ada with some claims changed."""
+    token = stack.issuer.id_token("ada", **claims)
+    return stack.ask(body, token=token, headers={HEADER: check})
+
+
+def refused_as(stack: Stack, check: str | None) -> str | None:
+    """Ask, assert APP_CHECK_FAILED and no mint, return the detail in the log."""
+    line = refused(stack, Reason.APP_CHECK_FAILED, headers={HEADER: check})
+    assert (line["severity"], line["sub"]) == ("NOTICE", "ada-uid")
+    detail: str | None = line.get("detail")
+    return detail
+
+
+def unavailable_as(stack: Stack, check: str) -> str | None:
+    """Ask, assert APP_CHECK_UNAVAILABLE and no mint, return the detail in the log."""
+    line = refused(stack, Reason.APP_CHECK_UNAVAILABLE, headers={HEADER: check})
+    assert line["severity"] == "ERROR"
+    detail: str | None = line.get("detail")
+    return detail

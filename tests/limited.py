@@ -1,0 +1,99 @@
+"""A function whose profiles have limits, and people who ask it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from stack import Answer, Stack
+
+from emulator.gemini import Gemini
+
+AT_ONCE = 200  # requests
+NUMBERS = count()
+PROFILES = {
+    "default": "3/hour",
+    "other": "3/hour",
+    "soon": "2/2 seconds",
+    "both": "2/2 seconds; 3/hour",
+    "one": "1/3 seconds",
+    "crowd": "20/hour",
+    "free": "",
+    "paid": "1/hour",
+    "day": "2/hour; 10/day",
+    "long": "30/hour; 2/20 seconds",
+}
+POLICY = 'api_version = "v1alpha"\n' + "".join(
+    f"""
+[profiles.{name}]
+model = "gemini-3.8-live"
+{f'limit = "{limit}"' if limit else ""}
+{'require = { plan = ["pro"] }' if name == "paid" else ""}
+[profiles.{name}.config]
+response_modalities = ["AUDIO"]
+"""
+    for name, limit in PROFILES.items()
+)
+
+
+@contextmanager
+def new_caller(started: Stack) -> Iterator["Limited"]:
+    """A caller who has not asked yet; afterwards the stand-in for Gemini is as it was."""
+    gemini = started.gemini
+    gemini.mints.clear()
+    gemini.most_at_once = 0
+    yield Limited(started, f"ada-{next(NUMBERS)}", len(started.log()))
+    gemini.minted()
+    gemini.behaviour.fault = None
+    gemini.behaviour.faults.clear()
+    gemini.behaviour.delay = 0
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A caller of one function, whose log had some lines before."""
+
+    function: Stack
+    sub: str
+    lines: int
+
+    @property
+    def gemini(self) -> Gemini:
+        return self.function.gemini
+
+    def token(self, person: str = "ada", **claims: Any) -> str:
+        return self.function.issuer.id_token(person, **{"sub": self.sub, **claims})
+
+    def ask(self, profile: str = "default", token: str | None = None, **body: Any) -> Answer:
+        return self.function.ask({"profile": profile, **body}, token=token or self.token())
+
+    def statuses(self, profile: str, count: int) -> list[int]:
+        return [self.ask(profile).status for _ in range(count)]
+
+    def logged(self, number: int) -> dict[str, Any]:
+        """The line of the `number`th decision since then."""
+        return self.function.logged(self.lines + number)
+
+    def at_once(
+        self, profile: str, count: int = AT_ONCE, *more: Stack, apart: float = 0
+    ) -> list[Answer]:
+        """The answers to requests sent together, or some seconds apart without waiting for answers.
+
+        Args:
+            more: functions that are asked in turn with this one.
+            apart: seconds between two requests.
+        """
+        token, ready = self.token(), threading.Barrier(count, timeout=60)
+        asked = (self.function, *more)
+
+        def ask(number: int) -> Answer:
+            ready.wait()
+            time.sleep(number * apart)
+            return asked[number % len(asked)].ask({"profile": profile}, token=token)
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(ask, range(count)))

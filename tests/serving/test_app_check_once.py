@@ -1,0 +1,212 @@
+"""App Check: with `consume`, each of its tokens is served once."""
+
+import base64
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from app_checked import ACCOUNT_MODULES, ask, refused_as, rules, unavailable_as
+from asking import imported
+from stack import API_KEY, Answer, Stack, stack
+
+from emulator.faults import SECRET
+from emulator.tls import Certificate
+from livetoken import app_check
+from livetoken.refusals import Reason
+
+NOW = int(time.time())
+
+
+@pytest.fixture(scope="module")
+def once(certificate: Certificate) -> Iterator[Stack]:
+    """A function that serves each token once, and must not send Google's requests to a proxy."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    with (
+        stack(certificate) as unstarted,
+        unstarted.running(rules("consume"), PYTHONPROFILEIMPORTTIME="1", **proxy) as started,
+    ):
+        yield started
+
+
+@pytest.fixture
+def consuming(once: Stack) -> Iterator[Stack]:
+    """A function that accepts each token once; the fault injection is reset."""
+    yield once
+    once.app_check.verdict_fault = None
+    once.app_check.verdict_delay = 0
+    once.gemini.behaviour.fault = None
+    once.gemini.behaviour.delay = 0
+
+
+@pytest.mark.provokes(Reason.APP_CHECK_FAILED)
+def test_a_second_use_is_refused(consuming: Stack) -> None:
+    token, checks = consuming.app_check.token(), len(consuming.app_check.checks)
+    assert ask(consuming, token).status == 200
+    assert refused_as(consuming, token) == "ALREADY_USED"
+    assert ask(consuming, token, sub="another").is_refusal(Reason.APP_CHECK_FAILED)
+    (check, _, _) = consuming.app_check.checks[checks:]
+    assert check.token == token
+    scheme, access_token = (check.authorization or "").split()
+    assert scheme == "Bearer"
+    assert access_token in consuming.metadata.access_tokens
+    assert consuming.metadata.scopes == ("https://www.googleapis.com/auth/firebase",)
+
+
+def test_a_used_token_spelled_differently_is_still_used(consuming: Stack) -> None:
+    token = consuming.app_check.token()
+    assert ask(consuming, token).status == 200
+    padding = base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")
+    for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_":
+        same = token[:-1] + last
+        if base64.urlsafe_b64decode(same.rpartition(".")[2] + "==") == padding and same != token:
+            assert refused_as(consuming, same) == "ALREADY_USED"
+
+
+def test_one_access_token_serves_many_requests(consuming: Stack) -> None:
+    assert ask(consuming, consuming.app_check.token()).status == 200
+    fetches = consuming.metadata.fetches
+    for _ in range(5):
+        assert ask(consuming, consuming.app_check.token()).status == 200
+    assert consuming.metadata.fetches == fetches
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [
+        *((status, "STATUS") for status in (400, 401, 403, 404, 429, 500, 503)),
+        *((word, "NOT_A_VERDICT") for word in ("html", "list", "badverdict")),
+        ("reset", "CONNECTION"),
+    ],
+)
+def test_an_answer_that_is_not_a_verdict_mints_nothing_and_uses_nothing_up(
+    consuming: Stack, fault: int | str, detail: str
+) -> None:
+    token = consuming.app_check.token()
+    consuming.app_check.verdict_fault = fault
+    assert unavailable_as(consuming, token) == detail
+    consuming.app_check.verdict_fault = None
+    assert ask(consuming, token).status == 200
+
+
+@pytest.mark.provokes(Reason.APP_CHECK_UNAVAILABLE)
+def test_a_verdict_that_never_comes_is_awaited_for_five_seconds(consuming: Stack) -> None:
+    consuming.app_check.verdict_fault = "hang"
+    began = time.monotonic()
+    assert unavailable_as(consuming, consuming.app_check.token()) == "NO_ANSWER"
+    assert 4.5 < time.monotonic() - began < 7
+
+
+def test_without_an_access_token_nothing_is_minted_until_there_is_one(alone: Stack) -> None:
+    alone.metadata.fault, alone.metadata.life = 404, 1
+    with alone.running(rules("consume")) as livetoken:
+        token = alone.app_check.token()
+        for _ in range(10):
+            assert unavailable_as(livetoken, token) == "NO_ACCESS_TOKEN"
+        assert alone.metadata.fetches <= 2  # of the warm-up, and of the first caller perhaps
+        assert not alone.app_check.checks
+        alone.metadata.fault = None
+        time.sleep(app_check.RETRY_AFTER)
+        assert ask(livetoken, token).status == 200
+        assert refused_as(livetoken, token) == "ALREADY_USED"
+        ran_out = alone.app_check.checks[-1].authorization
+        time.sleep(alone.metadata.life + 0.1)
+        assert ask(livetoken, alone.app_check.token()).status == 200
+        assert alone.app_check.checks[-1].authorization != ran_out
+
+
+@pytest.mark.parametrize(
+    ("body", "claims", "reason"),
+    [
+        (b"{}", {"email_verified": False}, Reason.NOT_ALLOWED),
+        (b"{", {}, Reason.INVALID_REQUEST),
+        (b"a" * 9000, {}, Reason.BODY_TOO_LARGE),
+        ({"resume": "a\nb"}, {}, Reason.INVALID_REQUEST),
+        ({"resume": "a handle"}, {}, Reason.INVALID_REQUEST),
+        ({"profile": "nobody"}, {}, Reason.UNKNOWN_PROFILE),
+        ({"profile": "pro"}, {}, Reason.NOT_ALLOWED),
+        ({"profile": "told"}, {"level": "far too long"}, Reason.NOT_ALLOWED),
+        ({"profile": "told"}, {"level": ...}, Reason.NOT_ALLOWED),
+    ],
+)
+def test_a_request_refused_before_the_check_uses_no_token_up(
+    consuming: Stack, body: bytes | dict[str, Any], claims: dict[str, Any], reason: Reason
+) -> None:
+    token, checks = consuming.app_check.token(), len(consuming.app_check.checks)
+    before = len(consuming.gemini.mints)
+    assert ask(consuming, token, body, **claims).is_refusal(reason)
+    assert len(consuming.gemini.mints) == before
+    assert len(consuming.app_check.checks) == checks
+    assert ask(consuming, token, {"profile": "told"}).status == 200
+
+
+def test_an_invalid_token_is_not_sent_to_the_check(consuming: Stack) -> None:
+    checks = len(consuming.app_check.checks)
+    for claims in ({"aud": ["projects/another"]}, {"exp": NOW - 60}, {"sub": ""}):
+        assert refused_as(consuming, consuming.app_check.token(**claims))
+    assert refused_as(consuming, "x") == "TOKEN_MALFORMED"
+    assert refused_as(consuming, None) == "NO_TOKEN"
+    assert len(consuming.app_check.checks) == checks
+
+
+def test_a_mint_that_fails_uses_the_token_up(consuming: Stack) -> None:
+    token = consuming.app_check.token()
+    consuming.gemini.behaviour.fault = 500
+    assert ask(consuming, token).is_refusal(Reason.GEMINI_UNAVAILABLE)
+    consuming.gemini.behaviour.fault = None
+    assert refused_as(consuming, token) == "ALREADY_USED"
+
+
+def test_twenty_requests_at_once_with_one_token_mint_once(consuming: Stack) -> None:
+    token, before = consuming.app_check.token(), len(consuming.gemini.mints)
+    consuming.app_check.verdict_delay = consuming.gemini.behaviour.delay = 0.3
+    together = threading.Barrier(20)
+
+    def one(_: int) -> Answer:
+        together.wait(10)
+        return ask(consuming, token)
+
+    checks = len(consuming.app_check.checks)
+    with ThreadPoolExecutor(20) as callers:
+        answers = list(callers.map(one, range(20)))
+    assert len(consuming.app_check.checks) - checks == 20
+    assert [answer.status for answer in answers].count(200) == 1
+    refused = [answer for answer in answers if answer.status != 200]
+    assert all(answer.is_refusal(Reason.APP_CHECK_FAILED) for answer in refused)
+    assert len(consuming.gemini.mints) == before + 1
+
+
+def test_no_output_holds_a_secret_of_app_check(consuming: Stack) -> None:
+    good, used = consuming.app_check.token(), consuming.app_check.token()
+    tokens = [used, consuming.app_check.token(exp=NOW - 60), consuming.app_check.token(aud="x")]
+    answers = [ask(consuming, token) for token in (used, *tokens)]
+    for fault in (403, 500, "html", "badverdict", "reset"):
+        consuming.app_check.verdict_fault = fault
+        answers.append(ask(consuming, good))
+    shown = consuming.function.output().encode() + b"".join(answer.body for answer in answers)
+    pieces = [piece for token in (good, *tokens) for piece in token.split(".")]
+    checks = consuming.app_check.checks
+    access_tokens = {(check.authorization or "").removeprefix("Bearer ") for check in checks}
+    assert all(access_token.startswith("ya29") for access_token in access_tokens)
+    for secret in (*pieces, *access_tokens, "ya29", API_KEY, SECRET, "Traceback"):
+        assert secret.encode() not in shown
+
+
+def test_a_token_that_just_expired_is_refused_as_expired(consuming: Stack) -> None:
+    """Google's check allows no clock skew and answers an expired token with a bare 403."""
+    token = consuming.app_check.token(exp=int(time.time()) - 2)
+    assert refused_as(consuming, token) == "EXPIRY"
+
+
+def test_an_access_token_that_is_refused_is_not_sent_again(consuming: Stack) -> None:
+    assert ask(consuming, consuming.app_check.token()).status == 200
+    consuming.metadata.access_tokens.clear()
+    assert unavailable_as(consuming, consuming.app_check.token()) == "STATUS"
+    assert ask(consuming, consuming.app_check.token()).status == 200
+
+
+def test_consume_imports_the_client_of_the_service_account(consuming: Stack) -> None:
+    assert ask(consuming, consuming.app_check.token()).status == 200
+    assert imported(consuming) & {*ACCOUNT_MODULES, "google.genai"} == ACCOUNT_MODULES
