@@ -49,7 +49,7 @@ test-deploy-variants: $(READY_DEPLOY) ## break the deploy scripts in many ways; 
 test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that client apps use
 	@$(CLIENTS)/install-chromium
 	MYPYPATH=tests $(BIN)/mypy $(CLIENTS) bench/page.py
-	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../emulator/page && npx tsc
+	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../emulator/page ../../clients/web && npx tsc
 	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Screenshots of the page in each of its states are in build/screenshots."
