@@ -35,11 +35,11 @@ async def mint_token(http_request: Request) -> Response:
         try:
             if http_request.method == "OPTIONS":
                 service.origins.check(http_request.headers)
-                decision.nothing()
+                decision.silent = True
                 return answers.preflight(cors)
             return await exchange(http_request, decision, cors)
         except Refused as refusal:
-            decision.refused(refusal)
+            decision.refusal = refusal
             return answers.refused(refusal, cors)
         except Exception as error:  # any other error: the caller gets a 500 without its text
             return answers.refused(decision.failed(error), cors)
@@ -62,8 +62,6 @@ async def exchange(http_request: Request, decision: Decision, cors: dict[str, st
     locked_to = constraint.constrain(profile, caller, asked.resume)
     await service.app_check.use(app_check_token)
     async with service.limiter.use(caller, profile):
-        grant = await service.gemini.mint(locked_to)
-    decision.minted(grant)
-    if await http_request.is_disconnected():
-        decision.left()
+        grant = decision.grant = await service.gemini.mint(locked_to)
+    decision.left = await http_request.is_disconnected()
     return answers.minted(grant, asked, cors)

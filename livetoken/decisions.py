@@ -14,7 +14,6 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from starlette.datastructures import Headers
@@ -30,75 +29,57 @@ _TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9])?")
 class Decision:
     """What is known about one request, filled in on its way.
 
-    `caller` is set once verified, `profile` once found.
+    `caller` is set once verified, `profile` once found, `grant` once minted. `left` is whether the
+    caller did not wait for the token. No line is written if it is `silent`.
     """
 
     def __init__(self, headers: Headers, trace_project: str | None) -> None:
         self._opened = time.perf_counter()
         self._trace = _trace(headers, trace_project)
-        self._grant: Grant | None = None
-        self._refusal: Refused | None = None
         self._error: BaseException | None = None
-        self._left = False
-        self._silent = False
         self.caller: Caller | None = None
         self.profile: str | None = None
-
-    def minted(self, grant: Grant) -> None:
-        self._grant = grant
-
-    def refused(self, refusal: Refused) -> None:
-        self._refusal = refusal
+        self.grant: Grant | None = None
+        self.refusal: Refused | None = None
+        self.left = False
+        self.silent = False
 
     def failed(self, error: BaseException) -> Refused:
         """Record an unexpected error, and return a refusal that does not tell what it was."""
         self._error = error
-        self._refusal = Refused(Reason.INTERNAL)
-        return self._refusal
-
-    def left(self) -> None:
-        """Record that the caller did not wait for the token."""
-        self._left = True
-
-    def nothing(self) -> None:
-        """Write no line, because there was nothing to decide, as with a preflight."""
-        self._silent = True
+        self.refusal = Refused(Reason.INTERNAL)
+        return self.refusal
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self._refusal = Refused(Reason.INTERNAL, Detail.SHUT_DOWN)
+            self.refusal = Refused(Reason.INTERNAL, Detail.SHUT_DOWN)
         elif error is not None:
             self.failed(error)
-        if not self._silent:
+        if not self.silent:
             write(self._line())
 
     def _line(self) -> dict[str, Any]:
-        refusal = self._refusal
-        outcome = self._grant or refusal  # either knows what became of the request to Gemini
-        detail = Detail.CALLER_LEFT if self._left else refusal and refusal.detail
+        grant, refusal, caller, error = self.grant, self.refusal, self.caller, self._error
+        outcome = grant or refusal  # either knows what became of the request to Gemini
+        detail = Detail.CALLER_LEFT if self.left else refusal and refusal.detail
         return {
             "severity": refusal.reason.value.severity if refusal else "INFO",
-            "message": "minted" if self._grant and not refusal else "refused",
+            "message": "minted" if grant and not refusal else "refused",
             "reason": refusal.reason.name if refusal else None,
             "detail": detail.name if detail else None,
             "rule": refusal.rule if refusal else None,
             "profile": self.profile,
-            "issuer": self.caller.issuer if self.caller else None,
-            "sub": _subject(self.caller.sub) if self.caller else None,
-            "token_sha256": _sha256(self._grant.name) if self._grant else None,
+            "issuer": caller.issuer if caller else None,
+            "sub": _subject(caller.sub) if caller else None,
+            "token_sha256": _sha256(grant.name) if grant else None,
             "latency_ms": _milliseconds(time.perf_counter() - self._opened),
             "gemini_ms": _milliseconds(outcome.seconds) if outcome else None,
             "gemini_status": outcome.status if outcome else None,
-            "error_type": type(self._error).__name__ if self._error else None,
-            "error_at": _place(self._error) if self._error else None,
+            "error_type": type(error).__name__ if error else None,
+            "error_at": _place(error) if error else None,
             "logging.googleapis.com/trace": self._trace,
         }
 

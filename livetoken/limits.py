@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from livetoken.caller import Caller
@@ -60,6 +60,10 @@ class _Use:
     key: str
     count: int
     window_end: float
+
+    async def take_out(self, storage: "_Storage") -> None:
+        """Take the use out of its window."""
+        await storage.take_out(self.key, self.window_end)
 
 
 class Limiter:
@@ -111,11 +115,8 @@ class Limiter:
     async def _give_back(self, uses: list[_Use]) -> None:
         """Take uses out of their windows. If the storage is down, they stay used."""
         with suppress(Refused):
-            for use in uses:
-                await self._take_out(use)
-
-    async def _take_out(self, use: _Use) -> None:
-        await self._call(lambda storage: storage.take_out(use.key, use.window_end))
+            for each in uses:
+                await self._call(each.take_out)
 
     async def _call(self, call: Callable[["_Storage"], Coroutine[Any, Any, _T]]) -> _T:
         self._storage = self._storage or _open(self._uri)
@@ -140,23 +141,14 @@ def _forget(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-class _Storage(Protocol):
-    """Counts uses by key, in windows of a number of seconds."""
-
-    async def add(self, key: str, seconds: int) -> tuple[int, float]:
-        """Count a use. Return the number of uses in its window, and the window's end."""
-
-    async def take_out(self, key: str, window_end: float) -> None:
-        """Take a use out of its window."""
-
-
 class _InMemory:
-    """The memory of this process. Each instance counts on its own."""
+    """Counts by key, in windows of some seconds, in the memory of this process."""
 
     def __init__(self, storage: "MemoryStorage") -> None:
         self._storage = storage
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
+        """Count a use. Return the number of uses in its window, and the window's end."""
         count = await self._storage.incr(key, seconds)
         return count, await self._storage.get_expiry(key)
 
@@ -188,6 +180,9 @@ class _InRedis:
             if opened:
                 return start + seconds
             await self._storage.acquire_entry(key, 1, seconds)
+
+
+_Storage: TypeAlias = _InMemory | _InRedis
 
 
 def _open(uri: str) -> _Storage:

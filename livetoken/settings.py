@@ -88,40 +88,18 @@ class Settings:
         Raises:
             Mistakes: every mistake. No value that could be a secret is quoted.
         """
-        found: list[Mistake] = []
-        settings = cls._read(environ, policy, policy.callers.app_check, found)
-        if found:
-            raise Mistakes(found)
+        reader = _Reader(environ)
+        settings = reader.settings(policy, policy.callers.app_check)
+        if reader.found:
+            raise Mistakes(reader.found)
         return settings
 
-    @classmethod
-    def mistakes(cls, environ: Mapping[str, str], app_check: str) -> list[Mistake]:
+    @staticmethod
+    def mistakes(environ: Mapping[str, str], app_check: str) -> list[Mistake]:
         """Return the mistakes in the environment of a policy that has mistakes itself."""
-        found: list[Mistake] = []
-        cls._read(environ, None, app_check, found)
-        return found
-
-    @classmethod
-    def _read(
-        cls,
-        environ: Mapping[str, str],
-        policy: Policy | None,
-        app_check: str,
-        found: list[Mistake],
-    ) -> "Settings":
-        projects = _names(environ, "FIREBASE_PROJECT_ID", _PROJECT_ID, found)
-        return cls(
-            firebase_projects=projects,
-            google_client_ids=_client_ids(environ, policy, found),
-            app_check=_app_check(environ, app_check, projects, found),
-            limits_storage=_storage(environ, policy, found),
-            api_key=_api_key(environ, found),
-            allowed_origins=_origins(environ, found),
-            gemini_base_url=_url(environ, "GOOGLE_GEMINI_BASE_URL", GEMINI, found),
-            firebase_keys_url=_url(environ, "FIREBASE_KEYS_URL", FIREBASE_KEYS, found),
-            google_keys_url=_url(environ, "GOOGLE_KEYS_URL", GOOGLE_KEYS, found),
-            trace_project=environ.get("GOOGLE_CLOUD_PROJECT") or next(iter(projects), None),
-        )
+        reader = _Reader(environ)
+        reader.settings(None, app_check)
+        return reader.found
 
 
 def policy_file(environ: Mapping[str, str]) -> Path:
@@ -129,108 +107,122 @@ def policy_file(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("POLICY_FILE") or "policy.toml")
 
 
-def _api_key(environ: Mapping[str, str], found: list[Mistake]) -> str:
-    key = environ.get("GEMINI_API_KEY", "")
-    if not key:
-        found.append(Mistake("GEMINI_API_KEY", "is required"))
-    elif not _API_KEY.fullmatch(key):
-        message = (
-            "contains white space or a character that is not ASCII; a secret made with echo ends in"
-            " a line feed"
+class _Reader:
+    """Reads variables, and collects in `found` what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.found: list[Mistake] = []
+
+    def settings(self, policy: Policy | None, app_check: str) -> Settings:
+        projects = self._names("FIREBASE_PROJECT_ID", _PROJECT_ID)
+        return Settings(
+            firebase_projects=projects,
+            google_client_ids=self._client_ids(policy),
+            app_check=self._app_check(app_check, projects),
+            limits_storage=self._storage(policy),
+            api_key=self._api_key(),
+            allowed_origins=self._origins(),
+            gemini_base_url=self._url("GOOGLE_GEMINI_BASE_URL", GEMINI),
+            firebase_keys_url=self._url("FIREBASE_KEYS_URL", FIREBASE_KEYS),
+            google_keys_url=self._url("GOOGLE_KEYS_URL", GOOGLE_KEYS),
+            trace_project=self._get("GOOGLE_CLOUD_PROJECT") or next(iter(projects), None),
         )
-        found.append(Mistake("GEMINI_API_KEY", message))
-    return key
+
+    def _get(self, name: str) -> str:
+        return self._environ.get(name) or ""
+
+    def _wrong(self, name: str, message: str) -> None:
+        self.found.append(Mistake(name, message))
+
+    def _list(self, name: str) -> Iterator[str]:
+        return filter(None, (item.strip() for item in self._get(name).split(",")))
+
+    def _names(self, name: str, form: re.Pattern[str]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(self._list(name)))
+        for number, item in enumerate(names, 1):
+            if not form.fullmatch(item):
+                self._wrong(name, f"name {number} is not well-formed")
+        if not names and self._get(name):
+            self._wrong(name, "contains no name")
+        return names
+
+    def _client_ids(self, policy: Policy | None) -> tuple[str, ...]:
+        client_ids = self._names("GOOGLE_CLIENT_IDS", _CLIENT_ID)
+        if not self._get("FIREBASE_PROJECT_ID") and not self._get("GOOGLE_CLIENT_IDS"):
+            self._wrong("FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS", "at least one is required")
+        narrowing = (("email",), ("hd",))
+        narrowed = policy is None or any(each.claim in narrowing for each in policy.callers.require)
+        for client_id in set(client_ids) & set(GCLOUD_CLIENT_IDS) if not narrowed else ():
+            message = "is gcloud's own and lets in everybody who has a Google account, unless"
+            unless = "[callers] has require on hd or email"
+            self._wrong("GOOGLE_CLIENT_IDS", f"{client_id} {message} {unless}")
+        return client_ids
+
+    def _app_check(self, mode: str, projects: tuple[str, ...]) -> AppCheckSettings | None:
+        base_url = self._url("APP_CHECK_BASE_URL", APP_CHECK)
+        number = self._get("FIREBASE_PROJECT_NUMBER")
+        if number and not _PROJECT_NUMBER.fullmatch(number):
+            self._wrong("FIREBASE_PROJECT_NUMBER", "is not a project number")
+        if mode == "off":
+            return None
+        if not number:
+            self._wrong("FIREBASE_PROJECT_NUMBER", "is required with App Check")
+        if len(projects) != 1:
+            self._wrong("FIREBASE_PROJECT_ID", "must be one project with App Check")
+        return AppCheckSettings(next(iter(projects), ""), number, base_url, mode == "consume")
+
+    def _storage(self, policy: Policy | None) -> str:
+        storage = self._get("LIMITS_STORAGE") or IN_MEMORY
+        is_used = policy is not None and policy.is_limited
+        if not limits.is_accepted(storage) or (is_used and not limits.is_storage(storage)):
+            known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
+            self._wrong("LIMITS_STORAGE", f"is not a storage URI of {known}")
+        return storage
+
+    def _api_key(self) -> str:
+        key = self._get("GEMINI_API_KEY")
+        if not key:
+            self._wrong("GEMINI_API_KEY", "is required")
+        elif not _API_KEY.fullmatch(key):
+            hint = "a secret made with echo ends in a line feed"
+            message = "contains white space or a character that is not ASCII"
+            self._wrong("GEMINI_API_KEY", f"{message}; {hint}")
+        return key
+
+    def _origins(self) -> frozenset[str]:
+        origins = tuple(self._list("ALLOWED_ORIGINS"))
+        for number, origin in enumerate(origins, 1):
+            if message := origin_mistake(origin):
+                self._wrong("ALLOWED_ORIGINS", f"origin {number} {message}")
+        return frozenset(origins)
+
+    def _url(self, name: str, default: str) -> str:
+        url = self._get(name) or default
+        if message := url_mistake(url, default):
+            self._wrong(name, message)
+        return url.rstrip("/")
 
 
-def _client_ids(
-    environ: Mapping[str, str], policy: Policy | None, found: list[Mistake]
-) -> tuple[str, ...]:
-    client_ids = _names(environ, "GOOGLE_CLIENT_IDS", _CLIENT_ID, found)
-    if not environ.get("FIREBASE_PROJECT_ID") and not environ.get("GOOGLE_CLIENT_IDS"):
-        path = "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS"
-        found.append(Mistake(path, "at least one is required"))
-    narrowing = (("email",), ("hd",))
-    narrowed = policy is None or any(each.claim in narrowing for each in policy.callers.require)
-    for client_id in set(client_ids) & set(GCLOUD_CLIENT_IDS) if not narrowed else ():
-        message = (
-            f"{client_id} is gcloud's own and lets in everybody who has a Google account, unless"
-            " [callers] has require on hd or email"
-        )
-        found.append(Mistake("GOOGLE_CLIENT_IDS", message))
-    return client_ids
+def origin_mistake(origin: str) -> str | None:
+    """Return what is wrong with an allowed origin (RFC 6454), or None. `*` allows any."""
+    host = _host(origin) if ORIGIN.fullmatch(origin) else None
+    if origin != "*" and host is None:
+        form = "https://app.example.com: lower case, no path, no final slash"
+        return f"is not written as browsers send it, such as {form}"
+    if host and origin.startswith("http://") and not _is_loopback(host):
+        return "must be https://, or loopback"
+    return None
 
 
-def _app_check(
-    environ: Mapping[str, str], mode: str, projects: tuple[str, ...], found: list[Mistake]
-) -> AppCheckSettings | None:
-    base_url = _url(environ, "APP_CHECK_BASE_URL", APP_CHECK, found)
-    number = environ.get("FIREBASE_PROJECT_NUMBER") or ""
-    if number and not _PROJECT_NUMBER.fullmatch(number):
-        found.append(Mistake("FIREBASE_PROJECT_NUMBER", "is not a project number"))
-    if mode == "off":
-        return None
-    if not number:
-        found.append(Mistake("FIREBASE_PROJECT_NUMBER", "is required with App Check"))
-    if len(projects) != 1:
-        found.append(Mistake("FIREBASE_PROJECT_ID", "must be one project with App Check"))
-    return AppCheckSettings(next(iter(projects), ""), number, base_url, mode == "consume")
-
-
-def _storage(environ: Mapping[str, str], policy: Policy | None, found: list[Mistake]) -> str:
-    storage = environ.get("LIMITS_STORAGE") or IN_MEMORY
-    is_used = policy is not None and policy.is_limited
-    if not limits.is_accepted(storage) or (is_used and not limits.is_storage(storage)):
-        known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
-        found.append(Mistake("LIMITS_STORAGE", f"is not a storage URI of {known}"))
-    return storage
-
-
-def _list(environ: Mapping[str, str], name: str) -> Iterator[str]:
-    return filter(None, (item.strip() for item in environ.get(name, "").split(",")))
-
-
-def _names(
-    environ: Mapping[str, str], name: str, form: re.Pattern[str], found: list[Mistake]
-) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(_list(environ, name)))
-    for number, item in enumerate(names, 1):
-        if not form.fullmatch(item):
-            found.append(Mistake(name, f"name {number} is not well-formed"))
-    if not names and environ.get(name):
-        found.append(Mistake(name, "contains no name"))
-    return names
-
-
-def _origins(environ: Mapping[str, str], found: list[Mistake]) -> frozenset[str]:
-    origins = tuple(_list(environ, "ALLOWED_ORIGINS"))
-    for number, origin in enumerate(origins, 1):
-        if origin == "*":
-            continue
-        if not _is_origin(origin):
-            message = (
-                f"origin {number} is not written as browsers send it, such as"
-                " https://app.example.com: lower case, no path, no final slash"
-            )
-            found.append(Mistake("ALLOWED_ORIGINS", message))
-        elif origin.startswith("http://") and not _is_loopback(_host(origin) or ""):
-            message = f"origin {number} must be https://, or loopback"
-            found.append(Mistake("ALLOWED_ORIGINS", message))
-    return frozenset(origins)
-
-
-def _is_origin(text: str) -> bool:
-    """Whether a text is an origin (RFC 6454) with a possible host and port."""
-    return bool(ORIGIN.fullmatch(text)) and _host(text) is not None
-
-
-def _url(environ: Mapping[str, str], name: str, default: str, found: list[Mistake]) -> str:
-    url = environ.get(name) or default
+def url_mistake(url: str, example: str) -> str | None:
+    """Return what is wrong with the URL of a service, or None."""
     host = _host(url) if _URL.fullmatch(url) else None
     if host is None:
-        found.append(Mistake(name, f"is not a plain URL such as {default}"))
-    elif url.startswith("http://") and not _is_loopback(host):
-        found.append(Mistake(name, "must be https://; http:// is for loopback hosts only"))
-    return url.rstrip("/")
+        return f"is not a plain URL such as {example}"
+    if url.startswith("http://") and not _is_loopback(host):
+        return "must be https://; http:// is for loopback hosts only"
+    return None
 
 
 def _host(url: str) -> str | None:

@@ -28,8 +28,8 @@ _APP_CHECK = {
     "consume": "from an app with an App Check token, each accepted once",
 }
 
-_Row: TypeAlias = tuple[str, Iterable[str]]
-"""A label, and the lines beside it."""
+_Row: TypeAlias = tuple[str, str]
+"""A label, which is empty if the row above has the same, and the text beside it."""
 
 
 def describe(policy: Policy, configs: Mapping[str, Config]) -> dict[str, Any]:
@@ -101,13 +101,11 @@ def as_text(facts: Facts) -> str:
     """Return the facts as text, in lines of at most `WIDTH` characters."""
     lines: list[str] = []
     for name, allowed in facts["profiles"].items():
-        lines.append(name)
-        for label, beside in _rows(facts["api_version"], allowed):
-            lines += _labelled(label, beside)
-        lines.append("")
+        lines += [name, *_table(_rows(facts["api_version"], allowed)), ""]
     if facts["default_profile"] is None:
         lines += [f"There is no profile {DEFAULT_PROFILE}: every request must name one.", ""]
-    lines += _warnings(facts["warnings"])
+    if facts["warnings"]:
+        lines += ["Warnings", *_table(_warnings(facts["warnings"])), ""]
     path, current = facts["lock"]["path"], facts["lock"]["current"]
     lines += _wrapped(f"{path} is current." if current else stale(path), WIDTH)
     return "\n".join(lines)
@@ -119,53 +117,40 @@ def stale(lock: Path | str) -> str:
 
 
 def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
-    starts, ends = _short(allowed["start_within_seconds"]), _short(allowed["expires_in_seconds"])
-    yield "model", [f"{allowed['model']}, {api_version}"]
-    yield "callers", _callers(allowed["who_may"])
-    yield "rate limit", _rate_limit(allowed["limits"])
-    yield "one token", [f"one session, which starts within {starts} and ends after {ends}"]
-    yield "lost connection", [_lost_connection(allowed)]
-    yield "cost at most", _cost(allowed["cost"])
-    yield "client may set", [", ".join(allowed["open"]) or "nothing: its own setup is ignored"]
-    if allowed["claims"]:
-        yield "claims", _columns((each["claim"], _claim(each)) for each in allowed["claims"])
-    locked = [(each["field"], _value(each["value"])) for each in allowed["locked"]]
-    yield "locked", _columns([*locked, ("everything else", "empty")])
-
-
-def _callers(rules: Facts) -> Iterator[str]:
+    rules, limits, cost = allowed["who_may"], allowed["limits"], allowed["cost"]
+    yield "model", f"{allowed['model']}, {api_version}"
     anonymous = "anonymous accounts too" if rules["allow_anonymous"] else "no anonymous accounts"
-    yield f"with an accepted ID token; {anonymous}"
-    yield _APP_CHECK[rules["app_check"]]
+    yield "callers", f"with an accepted ID token; {anonymous}"
+    yield "", _APP_CHECK[rules["app_check"]]
     if rules["max_auth_age_seconds"] is not None:
-        yield f"signed in at most {_short(rules['max_auth_age_seconds'])} ago"
+        yield "", f"signed in at most {_short(rules['max_auth_age_seconds'])} ago"
     for rule in rules["require"]:
         accepted = " or ".join(json.dumps(each, ensure_ascii=False) for each in rule["accepted"])
-        yield f"whose {rule['claim']} is {accepted}"
-
-
-def _rate_limit(limits: Iterable[Facts]) -> Iterator[str]:
-    if not limits:
-        yield "none"
-    for limit in limits:
-        yield f"{_count(limit['amount'], 'token')} per caller in {_long(limit['seconds'])}"
-
-
-def _lost_connection(allowed: Facts) -> str:
-    if "session_resumption" in allowed["open"]:
-        return "the session can be resumed if the client asked for it"
-    if any(each["field"] == "session_resumption" for each in allowed["locked"]):
-        return "the session can be resumed"
-    return "the session is lost"
-
-
-def _cost(cost: Facts) -> Iterator[str]:
-    yield f"{_minutes(cost['session_seconds'])} per session"
+        yield "", f"whose {rule['claim']} is {accepted}"
+    rates = [
+        f"{_count(each['amount'], 'token')} per caller in {_long(each['seconds'])}"
+        for each in limits
+    ]
+    yield from _beside("rate limit", rates or ["none"])
+    starts, ends = _short(allowed["start_within_seconds"]), _short(allowed["expires_in_seconds"])
+    yield "one token", f"one session, which starts within {starts} and ends after {ends}"
+    resumed = {each["field"] for each in allowed["locked"]} | set(allowed["open"])
+    after = "the session is lost"
+    if "session_resumption" in resumed:
+        condition = " if the client asked for it" if "session_resumption" in allowed["open"] else ""
+        after = f"the session can be resumed{condition}"
+    yield "lost connection", after
+    yield "cost at most", f"{_minutes(cost['session_seconds'])} per session"
+    for each in cost["windows"]:
+        yield "", f"{_minutes(each['session_seconds'])} per caller in {_long(each['seconds'])}"
     if not cost["windows"]:
-        yield "no bound on the sessions of one caller"
-    for window in cost["windows"]:
-        minutes, time = _minutes(window["session_seconds"]), _long(window["seconds"])
-        yield f"{minutes} per caller in {time}"
+        yield "", "no bound on the sessions of one caller"
+    yield "client may set", ", ".join(allowed["open"]) or "nothing: its own setup is ignored"
+    if allowed["claims"]:
+        claims = [(each["claim"], _claim(each)) for each in allowed["claims"]]
+        yield from _beside("claims", _columns(claims))
+    locked = [(each["field"], _value(each["value"])) for each in allowed["locked"]]
+    yield from _beside("locked", _columns([*locked, ("everything else", "empty")]))
 
 
 def _claim(claim: Facts) -> str:
@@ -174,24 +159,25 @@ def _claim(claim: Facts) -> str:
     return f"at most {_count(claim['max_length'], 'character')}; without it: {without}"
 
 
-def _warnings(warnings: Iterable[Facts]) -> Iterator[str]:
+def _warnings(warnings: Iterable[Facts]) -> Iterator[_Row]:
     """Yield every reason once, with all its paths."""
     paths: dict[tuple[str, str], list[str]] = {}
     for each in warnings:
         paths.setdefault((each["code"], each["message"]), []).append(each["path"])
-    if paths:
-        yield "Warnings"
     for (code, message), about in paths.items():
-        yield from _labelled(code, [*about, message])
-    if paths:
-        yield ""
+        yield from _beside(code, [*about, message])
 
 
-def _labelled(label: str, beside: Iterable[str]) -> Iterator[str]:
-    for text in beside:
-        for line in _wrapped(text, WIDTH - _INDENT):
-            yield f"  {label:<{_INDENT - 2}}{line}"
-            label = ""
+def _beside(label: str, texts: Iterable[str]) -> Iterator[_Row]:
+    for text in texts:
+        yield label, text
+        label = ""
+
+
+def _table(rows: Iterable[_Row]) -> Iterator[str]:
+    for label, text in rows:
+        for part, line in _beside(label, _wrapped(text, WIDTH - _INDENT)):
+            yield f"  {part:<{_INDENT - 2}}{line}"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -13,11 +13,10 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from functools import cache
-from itertools import zip_longest
+from itertools import takewhile
 from typing import Any, cast
 
 import httpx2
@@ -28,7 +27,7 @@ from google.genai.errors import ExperimentalWarning
 
 from livetoken.compile import policy_file
 from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
-from livetoken.compile.strict import Found, Path
+from livetoken.compile.strict import Found, Path, nodes
 from livetoken.constraint import SETUP, mask
 from livetoken.instruction import ClaimText
 from livetoken.mistakes import Mistake, Mistakes, dotted
@@ -63,7 +62,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
             at = ("profiles", name, "config")
             model = "none" if table is None else table.profiles[name].model
             try:
-                wrong = [path[len(at) :] for path, _ in found if path[: len(at)] == at]
+                wrong = {_to_a_list(path[3:]) for path, _ in found if path[:3] == at}
                 bodies[name], more = _compile(version, model, _without(config, wrong))
                 found += [((*at, *path), message) for path, message in more]
             except RecursionError:
@@ -72,6 +71,11 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
         mistakes = (Mistake(dotted(*path), message) for path, message in found)
         raise Mistakes(mistakes, policy_file.app_check(document))
     return _decided(table, bodies)
+
+
+def _to_a_list(path: Path) -> Path:
+    """Return a path up to its first index of a list: without an item, others would move."""
+    return tuple(takewhile(lambda key: not key.isdigit(), path))
 
 
 def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
@@ -124,8 +128,7 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
     mistakes: list[Found] = []
     while config:
         try:
-            with warnings.catch_warnings(record=True) as raised:
-                warnings.simplefilter("always")
+            with warnings.catch_warnings(record=True, action="always") as raised:
                 written = json.dumps(config)
                 parsed = types.LiveConnectConfig.model_validate_json(written)
                 body = _request_body(api_version, model, parsed)
@@ -134,10 +137,12 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
             return {}, mistakes + refused
         except ValueError as error:
             match = _VERTEX_ONLY.match(str(error))
-            path = _remove(config, match[1]) if match else None
+            named = (path for path, _ in nodes(config) if match and path[-1:] == (match[1],))
+            path = next(named, None)
             if path is None:
                 return {}, [*mistakes, ((), str(error))]
             mistakes.append((path, "exists only on Vertex AI, which has no ephemeral tokens"))
+            config = _without(config, {path})
             continue
         mistakes += [
             ((), str(warning.message))
@@ -187,16 +192,11 @@ def _dropped(config: types.LiveConnectConfig, body: Body) -> Iterator[Path]:
         wire[value] -= 1
 
 
-def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def _leaves(value: Any) -> Iterator[tuple[Path, str]]:
     """Yield every scalar and every empty table or list as JSON, with its path."""
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, (*path, key))
-    elif isinstance(value, list) and value:
-        for index, inner in enumerate(value):
-            yield from _leaves(inner, (*path, str(index)))
-    else:
-        yield path, json.dumps(value, default=_scalar)
+    for path, each in nodes(value):
+        if not isinstance(each, dict | list) or not each:
+            yield path, json.dumps(each, default=_scalar)
 
 
 def _scalar(value: Any) -> str:
@@ -206,32 +206,14 @@ def _scalar(value: Any) -> str:
     return str(value.isoformat())
 
 
-def _remove(value: Any, name: str, path: Path = ()) -> Path | None:
-    """Remove the first key of a name from a tree, and return its path."""
-    if isinstance(value, dict):
-        if name in value:
-            del value[name]
-            return (*path, name)
-        inner: Iterable[tuple[str, Any]] = value.items()
-    elif isinstance(value, list):
-        inner = ((str(index), each) for index, each in enumerate(value))
-    else:
-        return None
-    found = (_remove(each, name, (*path, key)) for key, each in inner)
-    return next(filter(None, found), None)
-
-
-def _without(config: Mapping[str, Any], paths: list[Path]) -> dict[str, Any]:
-    """Return a copy of a config without some paths, each cut at its first list."""
-    left = deepcopy(dict(config))
-    for path in paths:
-        at: Any = left
-        for key, following in zip_longest(path, path[1:]):
-            if following is None or not isinstance(at.get(key), dict):
-                at.pop(key, None)
-                break
-            at = at[key]
-    return left
+def _without(value: Any, paths: Collection[Path], at: Path = ()) -> Any:
+    """Return a copy of a value without what is at some paths."""
+    if isinstance(value, list):
+        return [_without(each, paths, (*at, str(index))) for index, each in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    inner = ((key, (*at, key)) for key in value)
+    return {key: _without(value[key], paths, path) for key, path in inner if path not in paths}
 
 
 @contextmanager

@@ -263,19 +263,23 @@ def _moment(text: str) -> None:
 
 def _json(value: Any) -> Any:
     """Check that JSON can express a value, at any depth."""
-    if found := list(_not_json(value)):
+    found: list[Found] = []
+    for path, each in nodes(value):
+        if isinstance(each, date | time):
+            found.append((path, "must not be a TOML date: write it as text"))
+        elif isinstance(each, float) and not math.isfinite(each):
+            found.append((path, "must be a finite number"))
+    if found:
         raise Invalid(found)
     return value
 
 
-def _not_json(value: Any, path: Path = ()) -> Iterator[Found]:
+def nodes(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield a value and everything in it, each with its path."""
+    yield path, value
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _not_json(inner, (*path, str(key)))
-    elif isinstance(value, date | time):
-        yield path, "must not be a TOML date: write it as text"
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield path, "must be a finite number"
+            yield from nodes(inner, (*path, str(key)))
 
 
 def _unwritable(_: Any) -> Any:
