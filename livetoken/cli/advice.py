@@ -40,57 +40,20 @@ _NEW_ANONYMOUS_ACCOUNT = Caller(
 class Code(Enum):
     """Every warning. The member's name is its code, the value its reason."""
 
-    MODEL_GONE = (
-        "Google has withdrawn this model. Gemini mints tokens for it but refuses every session."
-    )
+    MODEL_GONE = "Google has withdrawn this model: Gemini refuses every session with it."
     MODEL_LEGACY = "Google calls this model legacy and will withdraw it."
-    TEXT_MODALITY = (
-        "Today's models answer in audio only and refuse the session. For text, set"
-        " output_audio_transcription."
-    )
-    NO_INSTRUCTION = (
-        "Without an instruction the model is a general assistant, and everybody with a token can"
-        " use it for anything, on your key."
-    )
-    OPEN_INSTRUCTION = (
-        "With system_instruction left open, everybody with a token can make the model any"
-        " assistant, on your key."
-    )
-    OPEN_TOOLS = (
-        "With tools left open, everybody with a token can use Google's tools, such as search, on"
-        " your key."
-    )
-    SELF_CHOSEN_CLAIM = (
-        "People choose this claim themselves, and the instruction passes it to the model. Use a"
-        " custom claim, which only you can set."
-    )
-    UNUSED_CLAIM = (
-        "The instruction does not name this claim, but callers whose claim does not fit are"
-        " refused all the same."
-    )
-    NO_COMPRESSION = (
-        "Without context_window_compression, a session with audio ends after 15 minutes, before"
-        " this token does."
-    )
-    NO_RESUMPTION = (
-        "A connection ends after about ten minutes. Without session_resumption the session ends"
-        " with it, before this token does."
-    )
-    NO_LIMIT = (
-        'Every allowed caller can ask without end, on your key. A limit such as "30/hour" bounds'
-        " what one caller can cost."
-    )
-    LIMIT_OF_NOBODY = (
-        "Anonymous accounts may ask and App Check is off. A new account is free and starts with a"
-        " new limit, so the limit stops nobody."
-    )
-    IDLE_LIMIT = (
-        "A longer time allows no more tokens than a shorter one, so the limit of the shorter one"
-        " hardly ever applies."
-    )
-    UNVERIFIED_EMAIL = (
-        "Anybody can sign up with another person's address. Require email_verified = [true] too."
-    )
+    TEXT_MODALITY = "Current models answer in audio only; use output_audio_transcription for text."
+    NO_INSTRUCTION = "Without an instruction, callers can use the model for anything, on your key."
+    OPEN_INSTRUCTION = "Callers can give the model any instruction, on your key."
+    OPEN_TOOLS = "Callers can use Google's tools, such as search, on your key."
+    SELF_CHOSEN_CLAIM = "People choose this claim themselves. Custom claims are set only by you."
+    UNUSED_CLAIM = "The instruction does not name it, and yet it refuses callers it does not fit."
+    NO_COMPRESSION = "Without it, a session with audio ends after 15 minutes, before its token does."
+    NO_RESUMPTION = "Without it, a session ends with its connection, after about 10 minutes."
+    NO_LIMIT = 'A caller can get any number of tokens, on your key. Set one such as "30/hour".'
+    LIMIT_OF_NOBODY = "Anybody can make anonymous accounts without App Check: this stops nobody."
+    IDLE_LIMIT = "A longer time allows no more tokens, so the shorter limit hardly applies."
+    UNVERIFIED_EMAIL = "People can sign up with any address. Require email_verified = [true] too."
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,16 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
+import pydantic
 from google.genai import types
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
     WithJsonSchema,
-    WrapValidator,
-    field_validator,
 )
-from pydantic_core.core_schema import ValidationInfo
 
 from livetoken import instruction
 from livetoken.compile.models import MODELS
@@ -66,6 +63,11 @@ def _matching(pattern: str, message: str) -> Callable[[object], str]:
         raise Invalid(message)
 
     return read
+
+
+def _named(pattern: str) -> dict[str, Any]:
+    """Describe the keys of a table."""
+    return {"propertyNames": {"pattern": f"^(?:{pattern})$"}}
 
 
 def _whole(pattern: str) -> WithJsonSchema:
@@ -144,7 +146,7 @@ def _once(names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in FIELDS if name in names)
 
 
-def _as_written(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+def _as_written(value: Any, validate: pydantic.ValidatorFunctionWrapHandler) -> Any:
     """Check a config, and keep it as it was written."""
     validate(value)
     return value
@@ -183,7 +185,7 @@ Model: TypeAlias = Annotated[
     PlainValidator(_matching(_MODEL, "must be the name of a model, such as gemini-3.8-live")),
     _whole(_MODEL),
 ]
-Config: Any = Annotated[mirror(types.LiveConnectConfig), WrapValidator(_as_written)]
+Config: Any = Annotated[mirror(types.LiveConnectConfig), pydantic.WrapValidator(_as_written)]
 ClaimPath: TypeAlias = Annotated[
     str, PlainValidator(_matching(_CLAIM, "is not the path of a claim"))
 ]
@@ -192,45 +194,33 @@ ProfileName: TypeAlias = Annotated[
 ]
 
 
-class CallersTable(Table):
+class Settings(Table):
+    """A table of the policy. The docstring of a setting is its description in the JSON Schema."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class CallersTable(Settings):
     """`[callers]`."""
 
-    allow_anonymous: bool = Field(
-        default=False,
-        description="Whether Firebase anonymous accounts may ask, which cost nothing to make; false"
-        " if left out.",
-    )
-    app_check: Literal["off", "required", "consume"] = Field(
-        default="off",
-        description="Firebase App Check: off, required, or consume, which accepts each of its"
-        " tokens once; off if left out.",
-    )
-    require: Require = Field(
-        default={},
-        description="Claims of the ID token and the values of each that are accepted, such as"
-        " email_verified = [true]; a caller without the claim is refused. A dot goes one object"
-        " deeper.",
-    )
-    max_auth_age: Time | None = Field(
-        default=None,
-        description="The longest time since the person last signed in, such as 24h; a token that"
-        " does not say is refused.",
-    )
+    allow_anonymous: bool = False
+    """Whether Firebase anonymous accounts, which cost nothing to make, may ask."""
+    app_check: Literal["off", "required", "consume"] = "off"
+    """Firebase App Check: off, required, or consume, which accepts each of its tokens once."""
+    require: Require = {}
+    """Claims and their accepted values, such as email_verified = [true]. Callers without the claim
+    are refused. A dot in a claim goes one object deeper."""
+    max_auth_age: Time | None = None
+    """The longest time since the last sign-in, such as 24h. Tokens that do not say are refused."""
 
 
-class ClaimTable(Table):
+class ClaimTable(Settings):
     """`[profiles.NAME.claims.CLAIM]`."""
 
-    max_length: int = Field(
-        ge=1,
-        le=instruction.MAX_LENGTH,
-        description="The most characters (code points) that the claim may have.",
-    )
-    default: str | None = Field(
-        default=None,
-        description="The text for a caller without the claim; such a caller is refused if this is"
-        " left out.",
-    )
+    max_length: int = Field(ge=1, le=instruction.MAX_LENGTH)
+    """The most characters (code points) that the claim may have."""
+    default: str | None = None
+    """The text for a caller without the claim. Without a default, such a caller is refused."""
 
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
@@ -239,51 +229,36 @@ class ClaimTable(Table):
             yield ("default",), "must be at most max_length long, without control characters"
 
 
-class ProfileTable(Table):
+class ProfileTable(Settings):
     """`[profiles.NAME]`."""
 
-    model: Model = Field(description="The Live model, such as gemini-3.8-live.")
-    expires_in: Time = Field(
-        default=EXPIRES_IN,
-        description="When a token and its session end, such as 30m; under 20 hours; 30m if left"
-        " out.",
-    )
-    start_within: Time | None = Field(
-        default=None,
-        description="When the session must have started, such as 1m; at most expires_in; 1m if left"
-        " out.",
-    )
-    limit: Limits = Field(
-        default=(),
-        description='How many tokens of this profile one caller gets: "30/hour", several separated'
-        ' by ";"; without a limit if left out.',
-    )
-    require: Require = Field(default={}, description="As in [callers], and in addition to it.")
-    client_may_set: OpenFields = Field(
-        default=(), description="Fields that the client may set; all others are locked."
-    )
-    config: Config = Field(
-        default=None, description="The session, locked: google-genai's LiveConnectConfig."
-    )
-    claims: Annotated[
-        dict[ClaimPath, ClaimTable],
-        Field(json_schema_extra={"propertyNames": {"pattern": f"^(?:{_CLAIM})$"}}),
-    ] = Field(
-        default={},
-        description="Claims that system_instruction names as ${claim.level}, each of at most"
-        " max_length characters; a caller without the claim gets its default, or is refused.",
-    )
+    model: Model
+    """The Live model, such as gemini-3.8-live."""
+    expires_in: Time = EXPIRES_IN
+    """When a token and its session end, such as 30m; under 20 hours."""
+    start_within: Time | None = None
+    """When the session must have started, such as 1m; at most expires_in."""
+    limit: Limits = ()
+    """How many tokens one caller gets, such as 30/hour; several limits are separated by ;."""
+    require: Require = {}
+    """As in [callers], and in addition to it."""
+    client_may_set: OpenFields = ()
+    """Fields of the config that the client may set; all others are locked."""
+    config: Config = None
+    """The session, locked: google-genai's LiveConnectConfig."""
+    claims: dict[ClaimPath, ClaimTable] = Field({}, json_schema_extra=_named(_CLAIM))
+    """Claims that system_instruction names as ${claim.level}."""
 
-    @field_validator("expires_in")
+    @pydantic.field_validator("expires_in")
     @classmethod
     def _in_range(cls, seconds: int) -> int:
         if seconds >= MOST_EXPIRES_IN:
             raise Invalid(f"must be under {MOST_EXPIRES_IN / 3600:g} hours")
         return seconds
 
-    @field_validator("start_within")
+    @pydantic.field_validator("start_within")
     @classmethod
-    def _before_the_end(cls, seconds: int, info: ValidationInfo) -> int:
+    def _before_the_end(cls, seconds: int, info: pydantic.ValidationInfo) -> int:
         if seconds > info.data.get("expires_in", seconds):
             raise Invalid("must be at most expires_in")
         return seconds
@@ -302,26 +277,17 @@ class ProfileTable(Table):
         yield from _instruction(config.get("system_instruction"), set(_names(table.get("claims"))))
 
 
-class PolicyTable(Table):
+class PolicyTable(Settings):
     """The whole file."""
 
-    api_version: Literal["v1alpha", "v1beta"] = Field(
-        description="The version of Gemini's API where tokens are made and used."
+    api_version: Literal["v1alpha", "v1beta"]
+    """The version of Gemini's API where tokens are made and used."""
+    callers: CallersTable = CallersTable()
+    """Who may ask at all."""
+    profiles: Annotated[dict[ProfileName, ProfileTable], BeforeValidator(_some)] = Field(
+        json_schema_extra={"minProperties": 1, **_named(_PROFILE)}
     )
-    callers: CallersTable = Field(default=CallersTable(), description="Who may ask at all.")
-    profiles: Annotated[
-        dict[ProfileName, ProfileTable],
-        BeforeValidator(_some),
-        Field(
-            json_schema_extra={
-                "minProperties": 1,
-                "propertyNames": {"pattern": f"^(?:{_PROFILE})$"},
-            }
-        ),
-    ] = Field(
-        description="What one token may do; a request names a profile, or gets the one named"
-        " default."
-    )
+    """What one token may do. A request that does not name a profile gets the one named default."""
 
 
 def _names(value: object) -> Iterator[str]:
@@ -373,7 +339,7 @@ def read(document: Mapping[str, Any]) -> tuple[PolicyTable | None, list[Found]]:
     """
     try:
         return PolicyTable.model_validate(document), []
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         return None, list(found_in(error))
     except RecursionError:
         raise Mistakes([Mistake("policy", "is nested too deeply")]) from None

@@ -59,6 +59,8 @@ def _beside_references(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made = {key: _beside_references(each) for key, each in value.items()}
+    if isinstance(about := made.get("description"), str):
+        made["description"] = " ".join(about.split())
     if "$ref" not in made or len(made) == 1:
         return made
     return {"allOf": [{"$ref": made.pop("$ref")}, made]}

@@ -14,21 +14,9 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Annotated, Any, ForwardRef, Literal, Self, TypeAlias, Union, get_args, get_origin
 
+import pydantic
 from google.genai import types
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    ModelWrapValidatorHandler,
-    PlainValidator,
-    Tag,
-    ValidationError,
-    WithJsonSchema,
-    create_model,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, Tag, WithJsonSchema
 
 Path: TypeAlias = tuple[str, ...]
 Found: TypeAlias = tuple[Path, str]
@@ -95,7 +83,7 @@ class Table(BaseModel):
         ValidationError: the table has mistakes; `found_in` lists them.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
@@ -108,13 +96,13 @@ class Table(BaseModel):
         """Return what to say of an unknown key."""
         return unknown(key, cls.model_fields)
 
-    @model_validator(mode="wrap")
+    @pydantic.model_validator(mode="wrap")
     @classmethod
-    def _find_all(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _find_all(cls, value: Any, validate: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         found: list[Found] = []
         try:
             made = validate(value)
-        except ValidationError as error:
+        except pydantic.ValidationError as error:
             found += found_in(error, cls.hint)
         if isinstance(value, dict):
             found += cls.rules(value)
@@ -123,7 +111,9 @@ class Table(BaseModel):
         return made
 
 
-def found_in(error: ValidationError, hint: Callable[[str], str] | None = None) -> Iterator[Found]:
+def found_in(
+    error: pydantic.ValidationError, hint: Callable[[str], str] | None = None
+) -> Iterator[Found]:
     """Yield the mistakes that pydantic has collected, in their order."""
     for each in error.errors(include_url=False, include_input=False):
         path = tuple(str(key) for key in each["loc"] if not _is_label(key))
@@ -180,7 +170,7 @@ def _mirrored(model: type[BaseModel], models: list[type[BaseModel]]) -> type[Tab
             default = ... if at in _REQUIRED else None
             kind = _strict(_WIDER.get(at, field.annotation), models)
             fields[name] = (kind, Field(default, description=about))
-    made: type[Table] = create_model(model.__name__, __base__=Mirror, **fields)
+    made: type[Table] = pydantic.create_model(model.__name__, __base__=Mirror, **fields)
     return made
 
 
@@ -224,7 +214,7 @@ def _union(arms: list[Any], models: list[type[BaseModel]]) -> Any:
     tagged = tuple(Annotated[_strict(arm, models), Tag(_tag(arm))] for arm in arms)
     return Annotated[
         Union[tagged],  # noqa: UP007  # built at run time
-        Discriminator(
+        pydantic.Discriminator(
             tag,
             custom_error_type="union",
             custom_error_message="must be text, a table or a list",
