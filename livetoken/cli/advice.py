@@ -48,7 +48,7 @@ class Code(Enum):
     OPEN_TOOLS = "Callers can use Google's tools, such as search, on your key."
     SELF_CHOSEN_CLAIM = "People choose this claim themselves. Custom claims are set only by you."
     UNUSED_CLAIM = "The instruction does not name it, and yet it refuses callers it does not fit."
-    NO_COMPRESSION = "Without it, a session with audio ends after 15 minutes, before its token does."
+    NO_COMPRESSION = "Without it, a session with audio ends after 15 minutes, before the token."
     NO_RESUMPTION = "Without it, a session ends with its connection, after about 10 minutes."
     NO_LIMIT = 'A caller can get any number of tokens, on your key. Set one such as "30/hour".'
     LIMIT_OF_NOBODY = "Anybody can make anonymous accounts without App Check: this stops nobody."
