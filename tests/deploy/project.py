@@ -1,4 +1,4 @@
-"""A checkout as its owner filled it in, and the cloud that its scripts deploy it to."""
+"""A checkout as its owner filled it in, and the cloud that its scripts deploy to."""
 
 import os
 import re
@@ -18,10 +18,9 @@ from cloud.access import member
 from cloud.cloud import OWNER
 from cloud.state import Account, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
+from uploaded import write_policy
 
 from emulator.function import ROOT
-from livetoken import lock
-from livetoken.compile.body import compile_policy
 
 SERVICE = "livetoken"
 KEY_SECRET = "livetoken-key"
@@ -52,16 +51,19 @@ ACCOUNTS = {
         ("serviceAccounts/{livetoken-build}", "iam.serviceAccountUser"),
     },
 }
-"""What `setup.sh` makes: each account, and all that it may do anywhere."""
+"""The accounts that `setup.sh` creates, each with all its roles."""
+
+SMOKE_PASSED = "13 of 13 as they must be"
+"""The last line of a smoke test in which every check passed."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended."""
+    """The result of a command."""
 
     status: int
     output: str
-    """What it printed, errors included."""
+    """Standard output and standard error."""
 
     @property
     def last(self) -> str:
@@ -71,7 +73,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Project:
-    """The checkout, and what it meets."""
+    """The checkout, the cloud and the stand-ins that the function calls."""
 
     cloud: Cloud
     stack: Stack
@@ -88,10 +90,10 @@ class Project:
         """Run a command in the checkout.
 
         Args:
-            command: what is run, by its path in the checkout.
+            command: the path in the checkout, and the arguments.
             typed: its standard input.
             principal: the account that gcloud acts as.
-            variables: what it finds in its environment beyond what it needs.
+            variables: added to its environment.
         """
         done = subprocess.run(
             command,
@@ -106,7 +108,7 @@ class Project:
         return Ran(done.returncode, done.stdout)
 
     def interrupt(self, *command: str, after: str, seconds: float = 60) -> Ran:
-        """Run a command as the releaser, and press Ctrl-C after a request to such a path."""
+        """Run a command as the releaser, and press Ctrl-C after a request whose path ends so."""
         with subprocess.Popen(
             command,
             cwd=self.root,
@@ -119,7 +121,7 @@ class Project:
         ) as process:
             end = time.monotonic() + seconds
             while not any(each.path.endswith(after) for each in self.cloud.requests):
-                assert process.poll() is None and time.monotonic() < end, f"never asked for {after}"
+                assert process.poll() is None and time.monotonic() < end, f"no request for {after}"
                 time.sleep(0.02)
             os.killpg(process.pid, signal.SIGINT)
             output, _ = process.communicate(timeout=seconds)
@@ -127,20 +129,20 @@ class Project:
 
     def _environment(self, principal: str) -> dict[str, str]:
         environment = self.cloud.environment(self.root.parent / "home", principal)
-        tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
+        tools = Path(sys.executable).parent  # a python3 that needs no home
         return {**environment, "PATH": f"{tools}:{environment['PATH']}"}
 
     def setup(self, typed: str = f"{API_KEY}\n", password: str = PASSWORD) -> Ran:
-        """Set up as the owner, with the key in a pipe and the test person's password beside it."""
+        """Run setup.sh as the owner: the key on standard input, the password in a variable."""
         return self.run("deploy/setup.sh", typed=typed, variables={"SMOKE_PASSWORD": password})
 
     def deploy(self, *arguments: str, typed: str = "", principal: str | None = None) -> Ran:
-        """Release as the releaser, or as somebody else."""
+        """Run deploy.sh as the releaser, or as another account."""
         principal = principal or self.cloud.account("livetoken-release")
         return self.run("deploy/deploy.sh", *arguments, typed=typed, principal=principal)
 
     def grants(self, name: str) -> set[tuple[str, str]]:
-        """All that an account was given, as in `ACCOUNTS`."""
+        """All roles of an account, as in `ACCOUNTS`."""
         project = f"projects/{self.cloud.state.project}"
         short = {self.cloud.account(each): f"{{{each}}}" for each in ACCOUNTS}
         found = set()
@@ -150,7 +152,7 @@ class Project:
         return found
 
     def put_in_place(self) -> None:
-        """Put there what `setup.sh` makes before it deploys; its own test says that it is so."""
+        """Create what `setup.sh` creates before it deploys; test_setup compares the two."""
         state = self.cloud.state
         state.enabled |= {f"{name}.googleapis.com" for name in APIS}
         for name, payload in ((KEY_SECRET, API_KEY), (PASSWORD_SECRET, PASSWORD)):
@@ -165,13 +167,13 @@ class Project:
                 members.add(member(emails[name]))
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Change a file of the checkout, at its one place."""
+        """Replace text that occurs once in a file of the checkout."""
         text = (self.root / file).read_text()
-        assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+        assert text.count(old) == 1, f"{file} contains {old!r} {text.count(old)} times"
         (self.root / file).write_text(text.replace(old, new))
 
     def name(self, variable: str, value: str) -> None:
-        """Set a variable of `deploy/names.sh`, whatever it was."""
+        """Set a variable in `deploy/names.sh`."""
         file = self.root / "deploy/names.sh"
         text, count = re.subn(
             f'^{variable}="[^"]*"', f'{variable}="{value}"', file.read_text(), flags=re.MULTILINE
@@ -181,21 +183,18 @@ class Project:
 
     def write_policy(self, text: str) -> None:
         """Write a policy and its lock."""
-        source = text.encode()
-        (self.root / "policy.toml").write_bytes(source)
-        compiled = compile_policy(source)
-        lock.path_for(self.root / "policy.toml").write_text(lock.write(source, compiled))
+        write_policy(self.root, text)
 
     @property
     def serving(self) -> Revision:
-        """The one revision that all callers meet."""
+        """The one revision that gets all traffic."""
         (name,) = self.cloud.traffic(SERVICE)
         assert self.cloud.traffic(SERVICE) == {name: 100}
         return self.cloud.revision(SERVICE, name)
 
     @property
     def written(self) -> list[str]:
-        """Every request that changed something, as `METHOD host/path`."""
+        """Every request that may have changed something, as `METHOD host/path`."""
         return [
             f"{each.method} {each.host}{each.path}"
             for each in self.cloud.requests
@@ -204,7 +203,7 @@ class Project:
 
 
 def copy_work_tree(to: Path) -> None:
-    """Copy what git tracks here, as it is now, on the same installation."""
+    """Copy the tracked and new files of this work tree, with a link to its `.venv`."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     for name in filter(None, os.fsdecode(files).split("\0")):
@@ -216,7 +215,7 @@ def copy_work_tree(to: Path) -> None:
 
 @contextmanager
 def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
-    """A copy of this checkout, filled in for the stand-ins, with a policy that is quickly tried."""
+    """A copy of this checkout, configured for the stand-ins, with a small policy."""
     with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
         project = Project(cloud, stack, Path(folder, "livetoken"))
         copy_work_tree(project.root)
@@ -239,13 +238,13 @@ def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
         yield project
 
 
-def readme(after: str) -> list[str]:
-    """The lines of the README's first block after some words, what is elided included."""
-    text = (ROOT / "README.md").read_text()
-    return text[text.index(after) :].split("```")[1].strip().splitlines()
+def transcript(after: str) -> list[str]:
+    """The lines of the first block in docs/operations.md after some words, with its `…`."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return text[text.index(after) :].split("```")[1].strip().splitlines()[1:]
 
 
 def masked(lines: Iterable[str]) -> list[str]:
-    """Lines without what differs from run to run, empty and elided ones left out."""
+    """Lines with a `…` for what differs from run to run, without empty lines and lone `…`."""
     forms = (r"livetoken-\d{5}-\w+", r"https://\S+\.run\.app", r"\d+ files", r"secrets .*")
     return [re.sub("|".join(forms), "…", line) for line in lines if line not in ("", "…")]
