@@ -46,6 +46,13 @@ def project(_everything: tuple[Cloud, Stack, Snapshot]) -> Iterator[Project]:
     assert cloud.refused == [], "a request went to a host that is not Google's"
 
 
+@pytest.fixture
+def settled(project: Project) -> Project:
+    """The same project after `setup.sh` has created everything, before its first deploy."""
+    project.put_in_place()
+    return project
+
+
 @pytest.fixture(scope="session")
 def _set_up(_everything: tuple[Cloud, Stack, Snapshot]) -> Snapshot:
     cloud, around, new = _everything

@@ -1,5 +1,6 @@
 """A checkout as its owner filled it in, and the cloud that its scripts deploy to."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cloud import Cloud
 from cloud.access import member
@@ -23,6 +25,9 @@ from uploaded import write_policy
 from emulator.function import ROOT
 
 SERVICE = "livetoken"
+DEMO = "projects/demo-livetoken"
+RUN = "https://us-central1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/demo-livetoken"
+SECRETS = f"https://secretmanager.googleapis.com/v1/{DEMO}/secrets"
 KEY_SECRET = "livetoken-key"
 PASSWORD_SECRET = "livetoken-smoke-password"
 PASSWORD = "bob-password-0123"
@@ -85,7 +90,7 @@ class Project:
         typed: str = "",
         principal: str = OWNER,
         variables: Mapping[str, str] | None = None,
-        seconds: float = 120,
+        seconds: float = 300,
     ) -> Ran:
         """Run a command in the checkout.
 
@@ -106,6 +111,42 @@ class Project:
             timeout=seconds,
         )
         return Ran(done.returncode, done.stdout)
+
+    def gcloud(self, *words: str, principal: str = OWNER, status: int = 0) -> str:
+        """The output of gcloud on the project, whose exit status must be the given one."""
+        project = f"--project={self.cloud.state.project}"
+        done = self.run("gcloud", *words, project, principal=principal)
+        assert done.status == status, done.output
+        return done.output
+
+    @property
+    def deploy_words(self) -> tuple[str, ...]:
+        """The arguments for gcloud that deploy the checkout."""
+        return (
+            *("run", "deploy", SERVICE, "--region=us-central1", "--source=."),
+            *("--function=mint_token", "--base-image=python313", "--no-invoker-iam-check"),
+            f"--set-secrets=GEMINI_API_KEY={KEY_SECRET}:1",
+            "--env-vars-file=deploy/env.yaml",
+            f"--service-account={self.cloud.account('livetoken')}",
+            f"--build-service-account={DEMO}/serviceAccounts/{self.cloud.account('livetoken-build')}",
+        )
+
+    def call(
+        self, method: str, url: str, body: Any = None, principal: str = OWNER
+    ) -> tuple[int, Any]:
+        """The status and the JSON of a request to an API, without gcloud."""
+        headers = {"Authorization": f"Bearer {principal}"}
+        data = b"" if body is None else json.dumps(body).encode()
+        reply = self.cloud.ask(url, data, headers, method)
+        return reply.status, json.loads(reply.body)
+
+    def release(self, variable: Mapping[str, Any], principal: str = OWNER) -> tuple[int, Any]:
+        """Create a revision with one variable added or replaced, as gcloud does it."""
+        _, service = self.call("GET", f"{RUN}/services/{SERVICE}")
+        container = service["spec"]["template"]["spec"]["containers"][0]
+        kept = [each for each in container["env"] if each["name"] != variable["name"]]
+        container["env"] = [*kept, variable]
+        return self.call("PUT", f"{RUN}/services/{SERVICE}", service, principal)
 
     def interrupt(self, *command: str, after: str, seconds: float = 60) -> Ran:
         """Run a command as the releaser, and press Ctrl-C after a request whose path ends so."""

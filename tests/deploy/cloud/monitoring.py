@@ -1,7 +1,7 @@
-"""Cloud Monitoring (v3 and v1) and Cloud Logging's metrics (v2): what arrives is stored as it is.
+"""Cloud Monitoring (v3 and v1) and Cloud Logging's metrics (v2), which store what they get.
 
-Nothing in it is validated; a test parses it into Google's own types. A dashboard is replaced only
-by whoever names its present etag ("projects.dashboards.patch", Monitoring v1).
+Nothing is validated; a test parses the files into Google's own types. An update of a dashboard must
+name its current etag ("projects.dashboards.patch", Monitoring v1).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Monitoring(Api):
         return {}
 
     def _kind(self, call: Call) -> tuple[str, dict[str, Json]]:
-        """Which of the three a request is about, and where they are kept."""
+        """The kind of resource in a request, and the stored resources of that kind."""
         kind = call.path.split("/")[4]
         return kind, {
             "alertPolicies": self.state.alert_policies,

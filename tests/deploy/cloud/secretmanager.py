@@ -1,7 +1,8 @@
-"""Secret Manager v1: secrets, their versions, and who may read them.
+"""Secret Manager v1: secrets, their versions and policies.
 
-"Add a secret version" and the REST reference of `projects.secrets.versions`: an addition and an
-access name the CRC32C of the payload, and a payload that does not fit its checksum is refused.
+"Add a secret version" and the REST reference of `projects.secrets.versions`: adding and reading a
+version transmit the CRC32C of the payload, and a payload with a wrong checksum is refused. An empty
+payload is refused with "Secret Payload cannot be empty" (quoted in issues of several projects).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class SecretManager(Api):
         secret = self._secret(call)
         asked = call.json.get("payload", {})
         payload = base64.b64decode(asked.get("data", ""))
-        if not payload and self.world.rules.empty_payload_refused:
+        if not payload:
             raise invalid("Secret Payload cannot be empty.")
         if len(payload) > LARGEST:
             raise invalid(f"The payload is larger than {LARGEST} bytes.")
