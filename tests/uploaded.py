@@ -10,8 +10,7 @@ from stack import POLICY, Stack
 
 from emulator.function import ROOT, Function
 from livetoken import lock
-from livetoken import policy as policies
-from livetoken.compiler import compile_policy
+from livetoken.compile.body import compile_policy
 
 OWNERS = {"policy.toml", "policy.lock.json"}
 """What the owner of a deployment writes."""
@@ -28,7 +27,7 @@ def write_policy(folder: Path, text: str) -> None:
     """Write `policy.toml` and its lock into a folder."""
     source, file = text.encode(), folder / "policy.toml"
     file.write_bytes(source)
-    lock.path_for(file).write_text(lock.write(source, compile_policy(policies.read(source))))
+    lock.path_for(file).write_text(lock.write(source, compile_policy(source)))
 
 
 @contextmanager
