@@ -27,6 +27,7 @@ from cloud.google import Google
 from cloud.instances import Instances
 from cloud.proxy import Proxy
 from cloud.rules import Rules
+from cloud.run_json import urls
 from cloud.serviceusage import NEW_PROJECT
 from cloud.state import Account, Revision, Service, State
 from cloud.world import World
@@ -228,7 +229,7 @@ class Cloud:
 
     def url(self, service: str, region: str = "us-central1", tag: str = "") -> str:
         """The URL of a service, or of one of its tags."""
-        url = self._google.run.urls(self.service(service, region))[0]
+        url = urls(self.service(service, region), self.state.number)[0]
         return url.replace("://", f"://{tag}---") if tag else url
 
     def traffic(self, service: str, region: str = "us-central1") -> dict[str, int]:

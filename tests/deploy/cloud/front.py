@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloud.run import NotReady, Run
+from cloud.run_json import urls
 from cloud.state import Revision, Service
 from cloud.world import World
 
@@ -50,7 +51,7 @@ class Front:
     def find(self, host: str, authorization: str) -> Revision | Reply:
         """The revision for a request to a host, or the refusal. The caller holds the lock."""
         for service in self._world.state.services.values():
-            for url in self._run.urls(service):
+            for url in urls(service, self._world.state.number):
                 tag, dashes, rest = host.partition("---")
                 own = url.removeprefix("https://")
                 if host == own:

@@ -31,7 +31,6 @@ class Monitoring(Api):
                 Route("POST", every, self._create),
                 Route("GET", one, self._get),
                 Route("PATCH", one, self._update),
-                Route("DELETE", one, self._delete),
             ]
         return routes
 
@@ -72,13 +71,6 @@ class Monitoring(Api):
     def _etag(self, kind: str) -> Json:
         return {"etag": f"v{self.state.next()}"} if kind == "dashboards" else {}
 
-    def _delete(self, call: Call) -> Json:
-        kind, stored = self._kind(call)
-        self.require(call, f"monitoring.{kind}.delete")
-        self._found(call, stored)
-        del stored[call["id"]]
-        return {}
-
     def _kind(self, call: Call) -> tuple[str, dict[str, Json]]:
         """The kind of resource in a request, and the stored resources of that kind."""
         kind = call.path.split("/")[4]
@@ -106,7 +98,6 @@ class Logging(Api):
             Route("POST", metrics, self._create),
             Route("GET", f"{metrics}/{{metric:path}}", self._get),
             Route("PUT", f"{metrics}/{{metric:path}}", self._update),
-            Route("DELETE", f"{metrics}/{{metric:path}}", self._delete),
         ]
 
     def _list(self, call: Call) -> Json:
@@ -129,12 +120,6 @@ class Logging(Api):
         self.require(call, "logging.logMetrics.update")
         self.state.log_metrics[call["metric"]] = {**call.json, "name": call["metric"]}
         return self.state.log_metrics[call["metric"]]
-
-    def _delete(self, call: Call) -> Json:
-        self.require(call, "logging.logMetrics.delete")
-        self._found(call)
-        del self.state.log_metrics[call["metric"]]
-        return {}
 
     def _found(self, call: Call) -> Json:
         if call["metric"] not in self.state.log_metrics:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Literal
 
 from cloud.call import Call, Route
 from cloud.errors import exists, invalid, not_found, precondition
@@ -38,9 +37,6 @@ class SecretManager(Api):
             Route("GET", f"{secret}/versions", self._versions),
             Route("GET", version, self._version),
             Route("GET", f"{version}:access", self._access),
-            Route("POST", f"{version}:enable", self._enable),
-            Route("POST", f"{version}:disable", self._disable),
-            Route("POST", f"{version}:destroy", self._destroy),
         ]
 
     def _create(self, call: Call) -> Json:
@@ -116,28 +112,6 @@ class SecretManager(Api):
         data = base64.b64encode(version.payload).decode()
         payload = {"data": data, "dataCrc32c": str(crc32c(version.payload))}
         return {"name": self._version_name(secret, version), "payload": payload}
-
-    def _enable(self, call: Call) -> Json:
-        return self._move(call, "enable", "ENABLED")
-
-    def _disable(self, call: Call) -> Json:
-        return self._move(call, "disable", "DISABLED")
-
-    def _destroy(self, call: Call) -> Json:
-        return self._move(call, "destroy", "DESTROYED")
-
-    def _move(
-        self, call: Call, verb: str, state: Literal["ENABLED", "DISABLED", "DESTROYED"]
-    ) -> Json:
-        self.require(call, f"secretmanager.versions.{verb}", self._resource(call))
-        secret, version = self._found(call)
-        if version.state == "DESTROYED":
-            name = self._version_name(secret, version)
-            raise precondition(f"Secret Version [{name}] is in DESTROYED state.")
-        version.state = state
-        if state == "DESTROYED":
-            version.payload = b""
-        return self._version_described(secret, version)
 
     def _secret(self, call: Call) -> Secret:
         secret = self.state.secrets.get(call["secret"])

@@ -52,7 +52,7 @@ class Version:
     number: int
     payload: bytes = field(repr=False)
     created: str
-    state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
+    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
 
 
 @dataclass
