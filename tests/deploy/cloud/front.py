@@ -1,8 +1,8 @@
 """The front end of Cloud Run: it routes `*.run.app` to instances, by the traffic table.
 
 "Container runtime contract" and "Troubleshoot Cloud Run": a caller without permission gets an HTML
-page, with 403 if there is no credential and 401 if it is not Google's for this service; an unknown
-host gets 404. The platform reserves paths that end in `z`: Google reserves some, this one all.
+page, with 403 without a credential and 401 with one that is not Google's for this service. An
+unknown host gets 404. Paths that end in `z` are reserved: some of them at Google, all of them here.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def urls(service: Service, number: str) -> list[str]:
 
 
 def condition(kind: str, problem: str, reason: str) -> Json:
-    """A condition, which is true if there is no problem."""
+    """A condition, which is true without a problem."""
     made = {"type": kind, "status": "True", "lastTransitionTime": timestamp()}
     if not problem:
         return made
