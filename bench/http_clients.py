@@ -1,11 +1,11 @@
-"""HTTP clients compared: the CPU of importing one, and of one POST through it.
+"""Compare HTTP clients: the CPU time of the import, and of one POST request.
 
     make bench
 
-Each client runs in a process of its own, with uvloop, against a server in another. A request is
-what minting sends, 0.9 KB of JSON and a key; an answer is a token. CPU is the whole process's,
-threads included; the import is what comes on top of uvicorn's imports. Medians of several runs;
-compare ratios, not absolute values.
+Each client runs in its own process, with uvloop, against a server in another process. A request is
+like a mint: 0.9 KB of JSON and a key; the answer is a token. CPU time is that of the whole process
+with its threads; that of the import comes on top of uvicorn's imports. The values are medians of
+several runs; compare ratios, not absolute values.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ CLIENTS: dict[str, Callable[[str], Ask]] = {
 
 
 class Answering(asyncio.Protocol):
-    """As little of a server as will do: a token for whatever is sent."""
+    """A minimal server, which answers every request with a token."""
 
     def connection_made(self, transport: Any) -> None:
         self.transport, self.parser = transport, httptools.HttpRequestParser(self)
@@ -138,7 +138,7 @@ async def serve() -> None:
 
 
 async def measure(name: str, url: str, at_once: int) -> float:
-    """CPU of one request, in microseconds."""
+    """The CPU time of one request, in microseconds."""
     ask = CLIENTS[name](url)
 
     async def ask_in_turn(requests: int) -> None:
@@ -162,7 +162,7 @@ def python(*arguments: str) -> float:
 
 
 def import_time(name: str) -> float:
-    """CPU of an import, in milliseconds."""
+    """The CPU time of an import, in milliseconds."""
     module = "pyreqwest.client" if name == "pyreqwest" else name
     return python(
         "-c",

@@ -1,11 +1,11 @@
-"""What one instance takes: start, throughput, memory and latency, as more callers ask at once.
+"""Measure one instance: start time, throughput, latency and memory by the number of callers.
 
     make bench
 
-The function runs as a process on one core, as an instance with one vCPU does; whoever asks it, the
-issuer and a stand-in of Gemini that answers after 150 ms share the other. Callers keep their
-connections, as Cloud Run's front does. CPU is the function's alone, so it is the figure that says
-what a vCPU can carry.
+The function runs on one core, like an instance with one vCPU. The callers, the issuer and a
+stand-in of Gemini that answers after 150 ms share the other core. Callers keep their connections
+open, like Cloud Run's front end. CPU is that of the function alone: it limits what one vCPU can
+serve.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ system_instruction = "You are a patient tutor."
 
 
 class Gemini(Answering):
-    """Answers each request with a token, after a while."""
+    """Answers each request with a token after `GEMINI_TAKES`."""
 
     def on_message_complete(self) -> None:
         asyncio.get_running_loop().call_later(GEMINI_TAKES, self._answer)
@@ -58,7 +58,7 @@ class Gemini(Answering):
 
 @contextmanager
 def function(environment: dict[str, str], folder: Path, cores: set[int]) -> Iterator[Function]:
-    """The function on some cores; whoever starts it stays on the second."""
+    """The function on some cores. This process stays on the second core."""
     os.sched_setaffinity(0, cores)
     try:
         with (folder / "log").open("wb") as log, Function(environment, log=log) as running:
@@ -70,7 +70,7 @@ def function(environment: dict[str, str], folder: Path, cores: set[int]) -> Iter
 
 
 def processes(group: int) -> list[Path]:
-    """The master and its worker."""
+    """The processes of the function: gunicorn's master and its worker."""
     return [
         each
         for each in Path("/proc").iterdir()
@@ -79,19 +79,19 @@ def processes(group: int) -> list[Path]:
 
 
 def cpu(group: int) -> float:
-    """CPU seconds of the function so far."""
+    """The CPU time of the function so far, in seconds."""
     fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in processes(group)]
     return sum(int(stat[11]) + int(stat[12]) for stat in fields) / TICKS
 
 
 def memory(group: int) -> float:
-    """MiB of the function, shared pages by share."""
+    """The memory of the function in MiB (PSS: each shared page counts in part)."""
     text = "".join((each / "smaps_rollup").read_text() for each in processes(group))
     return sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:") / 1024
 
 
 async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
-    """So many callers ask again and again; returns the seconds that each answer took."""
+    """Let callers send requests for `SECONDS`. Returns the seconds that each answer took."""
     took: list[float] = []
     builder = ClientBuilder().no_proxy().http1_only().pool_max_idle_per_host(at_once)
     end = time.perf_counter() + SECONDS
@@ -111,7 +111,7 @@ async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
 
 
 async def main() -> None:
-    """Print it."""
+    """Measure and print the table."""
     os.sched_setaffinity(0, {1})
     gemini = await asyncio.get_running_loop().create_server(Gemini, "127.0.0.1", 0)
     issuer = Issuer()
@@ -154,5 +154,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     if len(os.sched_getaffinity(0)) < 2:
-        sys.exit("It takes two cores.")
+        sys.exit("This needs two cores.")
     uvloop.run(main())

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Releases, and takes back.
+# Releases, rolls back and changes the key.
 #
-#   deploy/deploy.sh                      release: a revision without callers, a smoke test, then all traffic
-#   deploy/deploy.sh canary [PERCENT]     stop after the smoke test, with PERCENT of the callers (default 0)
-#   deploy/deploy.sh promote              all traffic to that canary
-#   deploy/deploy.sh rollback [REVISION]  all traffic off the canary, or to a revision that served before
-#   deploy/deploy.sh rotate               take a new Gemini API key, and release with it
-#   deploy/deploy.sh smoke                try what serves
+#   deploy/deploy.sh                      release: deploy without traffic, run the smoke test, move all traffic
+#   deploy/deploy.sh canary [PERCENT]     the same, but move only PERCENT of the traffic (default 0)
+#   deploy/deploy.sh promote              move all traffic to the canary
+#   deploy/deploy.sh rollback [REVISION]  move all traffic off the canary, or to REVISION
+#   deploy/deploy.sh rotate               store a new Gemini API key and release with it
+#   deploy/deploy.sh smoke                run the smoke test on the revision that serves
 #
-# It can be run again at any time. Callers move only to a revision that passed its smoke test, or that
-# you name.
+# It is safe to run again at any time. Traffic moves only to a revision that passed its smoke test, or
+# to one that you name.
 
 # shellcheck source=deploy/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -19,53 +19,53 @@ usage() {
   exit 2
 }
 
-# need_service: there must be one that serves; sets what read_traffic sets
+# need_service: exit unless a revision serves; sets what read_traffic sets
 need_service() {
   read_traffic
-  [ -n "$serving" ] || fail "There is no service $SERVICE in $REGION that serves. Run deploy/setup.sh first."
+  [ -n "$serving" ] || fail "No revision of $SERVICE serves in $REGION. Run deploy/setup.sh first."
 }
 
-# withdraw: nobody shall find what was not tried to its end
+# withdraw: remove the URL of a revision whose smoke test did not pass
 withdraw() {
   trap - EXIT
   read_traffic
   [ -n "$trial" ] || return 0
   quietly run services update-traffic "$SERVICE" --region="$REGION" --remove-tags="$TRIAL" ||
-    say "What was tried keeps its address, without callers: deploy/deploy.sh rollback takes it away." >&2
+    say "The tested revision gets no traffic but keeps its URL. To remove the URL: deploy/deploy.sh rollback" >&2
 }
 
-# try_revision: deploy what is here beside what serves, and try it at an address of its own; sets `trial`
+# try_revision: deploy this checkout without traffic, and test it at its own URL; sets `trial`
 try_revision() {
-  trap withdraw EXIT # it failed, or was interrupted
+  trap withdraw EXIT # in case this fails or is interrupted
   deploy_revision --no-traffic --tag="$TRIAL"
   read_traffic
-  [ -n "$trial" ] || fail "The new revision has no address to try it at. Callers are where they were."
-  say "" "$trial, without callers, at $trial_url"
+  [ -n "$trial" ] || fail "The new revision has no URL for its smoke test. Traffic has not moved."
+  say "" "$trial gets no traffic yet. Testing it at $trial_url"
   smoke "$trial_url" ||
-    fail "$trial failed its smoke test and was taken away. Callers are where they were. Mend the lines above, then release again."
+    fail "$trial failed its smoke test, so its URL was removed. Traffic has not moved. Fix the errors above and release again."
   local tried=$trial
   read_traffic
   trap - EXIT
-  [ "$trial" = "$tried" ] || # nor is what is there now ours to take away
-    fail "Another release took the address of $tried while it was tried. Callers are where they were. Let that one end, then release again."
+  [ "$trial" = "$tried" ] || # the tag is now the other release's, so leave it
+    fail "Another release took the tag of $tried during its smoke test. Traffic has not moved. Wait for that release to end, then release again."
 }
 
-# serve REVISION: give it all callers
+# serve REVISION: move all traffic to it
 serve() {
   local before=$serving
   move "$1=100"
-  say "" "$1 serves everybody at $url" "To go back: deploy/deploy.sh rollback $before"
+  say "" "$1 serves all traffic at $url" "To roll back: deploy/deploy.sh rollback $before"
 }
 
-# disable VERSION: how to take a version of the key away
+# disable VERSION: print the command that disables a version of the key
 disable() { printf '  gcloud secrets versions disable %s --secret=%s --project=%s' "$1" "$KEY_SECRET" "$PROJECT"; }
 
-# served_version: the version of the key that what serves has
+# served_version: print the version of the key that the serving revision uses
 served_version() {
   ask run revisions list --service="$SERVICE" --region="$REGION" --flatten='spec.containers[].env[]' \
     --filter="metadata.name=$serving AND spec.containers.env.name=GEMINI_API_KEY" \
     --format='value(spec.containers.env.valueFrom.secretKeyRef.key)' ||
-    fail "The revision $serving cannot be read; see above."
+    fail "Could not read the revision $serving; see above."
 }
 
 rollback() {
@@ -73,17 +73,17 @@ rollback() {
   need_service
   if [ -z "$revision" ] && [ -n "$tags" ]; then
     move "$serving=100"
-    say "$serving serves everybody. The canary ${canary:-$trial} was taken away."
+    say "$serving serves all traffic. The canary ${canary:-$trial} was removed."
     return
   fi
   if [ -z "$revision" ]; then
     ask run revisions list --service="$SERVICE" --region="$REGION" --filter="status.conditions.type=Ready" \
       --sort-by=~metadata.creationTimestamp --limit=10 \
-      --format='table(metadata.name:label=REVISION, metadata.creationTimestamp.date("%Y-%m-%d %H:%M"):label=MADE)' >&2
-    fail "$serving serves. Name the revision to go back to: deploy/deploy.sh rollback REVISION"
+      --format='table(metadata.name:label=REVISION, metadata.creationTimestamp.date("%Y-%m-%d %H:%M"):label=CREATED)' >&2
+    fail "$serving serves now. Name the revision to roll back to: deploy/deploy.sh rollback REVISION"
   fi
   move "$revision=100"
-  say "$revision serves everybody. The next release starts from what is checked out then."
+  say "$revision serves all traffic. The next release deploys the checkout, so fix the checkout first."
 }
 
 case "$#:${1:-release}" in
@@ -101,12 +101,12 @@ case "$#:${1:-release}" in
     try_revision
     tags=$TRIAL
     move "$trial=$percent,$serving=$((100 - percent))" --update-tags="$CANARY=$trial"
-    say "" "$trial has $percent % of the callers; $serving has the rest." \
-      "deploy/deploy.sh promote gives it all, deploy/deploy.sh rollback takes it away."
+    say "" "$trial gets $percent % of the traffic; $serving gets the rest." \
+      "To move all traffic to it: deploy/deploy.sh promote. To remove it: deploy/deploy.sh rollback."
     ;;
   1:promote)
     need_service
-    [ -n "$canary" ] || fail "There is no canary to promote. deploy/deploy.sh canary makes one."
+    [ -n "$canary" ] || fail "No canary to promote. Create one with deploy/deploy.sh canary."
     serve "$canary"
     ;;
   1:rollback | 2:rollback) rollback "${2:-}" ;;
@@ -116,17 +116,17 @@ case "$#:${1:-release}" in
     old=$(served_version) || exit 1
     add_version "$KEY_SECRET" "new Gemini API key" "paste it, or send it through a pipe"
     new=$(key_version) || exit 1
-    say "stored    version $new of the key, which every release takes from now on. To go back to the old key, type:" \
+    say "stored    version $new of the key. Every release uses it from now on. To return to the old key, run:" \
       "$(disable "$new")"
     try_revision
     serve "$trial"
-    say "" "Version $old of the key still works, for a rollback. When that is not needed any more, delete the" \
-      "key in Google AI Studio, then:" "$(disable "$old")"
+    say "" "A rollback still uses version $old of the key. When you no longer need that, delete the key in" \
+      "Google AI Studio, then run:" "$(disable "$old")"
     ;;
   1:smoke)
     preflight
     need_service
-    smoke "$url" || fail "$serving serves, and does not do what it must; see the table. deploy/deploy.sh rollback goes back."
+    smoke "$url" || fail "$serving failed the smoke test; see above. To roll back: deploy/deploy.sh rollback"
     ;;
   *) usage ;;
 esac

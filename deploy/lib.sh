@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share: checking before anything is touched, and one way to deploy.
+# Shared by the scripts: the checks before any change, and the one way to deploy.
 
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,15 +10,15 @@ source deploy/size.sh
 
 LIVETOKEN=(.venv/bin/python -m livetoken)
 ENVIRONMENT=deploy/env.yaml
-# Tags that give a revision an address of its own: while it is tried, and once it has passed.
+# Tags give a revision its own URL: TRIAL during its smoke test, CANARY once it has passed.
 TRIAL=trial CANARY=canary
 
-trap 'fail "Stopped by a failure that is not foreseen (line $LINENO). Run it again: it goes on from there."' ERR
-trap 'fail "Interrupted. Run it again: it goes on from there."' INT TERM HUP
+trap 'fail "Unexpected error on line $LINENO. Run this again to continue."' ERR
+trap 'fail "Interrupted. Run this again to continue."' INT TERM HUP
 
 say() { printf '%s\n' "$@"; }
 
-# fail SENTENCE...: end, and say what to do
+# fail SENTENCE...: print what went wrong and what to do, and exit with 1
 fail() {
   trap - ERR
   printf '\n%s\n' "$*" >&2
@@ -26,79 +26,79 @@ fail() {
 }
 
 if [ "$((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1]))" -lt 404 ]; then
-  fail "This takes bash 4.4 or newer, and is $BASH_VERSION. On a Mac: brew install bash. Cloud Shell has one, too."
+  fail "bash 4.4 or later is required; this is $BASH_VERSION. On a Mac: brew install bash. Cloud Shell has it too."
 fi
 
-# cloud ARGUMENT...: gcloud, on our project and asking nothing
+# cloud ARGUMENT...: gcloud on our project, without prompts
 cloud() { gcloud --project="$PROJECT" --quiet "$@"; }
 
-# quietly ARGUMENT...: the same, printing only what goes wrong
+# quietly ARGUMENT...: the same, printing only errors
 quietly() { cloud --no-user-output-enabled "$@"; }
 
-# ask ARGUMENT...: the same for a question, whose filter may well match nothing
+# ask ARGUMENT...: the same for a query, without the warning that a filter matched nothing
 ask() { cloud --verbosity=error "$@"; }
 
 account() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT"; }
 
-# need_project: there must be a project, and gcloud
+# need_project: exit unless PROJECT is set and gcloud is installed
 need_project() {
-  [ -n "$PROJECT" ] || fail "deploy/names.sh: PROJECT is empty. Write the id of your Google Cloud project there."
+  [ -n "$PROJECT" ] || fail "PROJECT is empty in deploy/names.sh. Set it to the ID of your Google Cloud project."
   command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
 }
 
-# preflight: refuse, before anything is touched, what would not serve; sets `facts`
+# preflight: exit before any change if the function would not start; sets `facts`
 preflight() {
   need_project
-  make --silent ready || fail "The tools that check the policy could not be installed; see above. Another Python: PYTHON=python3.13 $0"
+  make --silent ready || fail "Could not install the tools that check the policy; see above. To use another Python: PYTHON=python3.13 $0"
 
   local text name value file
   text=$("${LIVETOKEN[@]}" preflight "$ENVIRONMENT") ||
-    fail "Nothing was deployed: mend the lines above. make lock writes the lock; commit it with the policy."
+    fail "Nothing was deployed. Fix the errors above. If the lock is stale, run make lock and commit it with the policy."
   declare -gA facts=()
   while IFS='=' read -r name value; do facts[$name]=$value; done <<<"$text"
 
-  text=$(gcloud meta list-files-for-upload .) || fail "gcloud cannot say what it would upload; see above."
+  text=$(gcloud meta list-files-for-upload .) || fail "gcloud cannot list the files to upload; see above."
   for file in main.py requirements.txt "${facts[policy]}" "${facts[lock]}"; do
-    grep -qxF -- "$file" <<<"$text" || fail "$file would not be uploaded. Name it in .gcloudignore, with a ! before it."
+    grep -qxF -- "$file" <<<"$text" || fail "$file would not be uploaded. Add the line !$file to .gcloudignore."
   done
   say "checked   ${facts[policy]}, its lock and $ENVIRONMENT; $(wc -l <<<"$text") files to upload"
 
   if [ "${facts[limits]}" = redis ] && [ -z "$NETWORK" ]; then
-    fail "$ENVIRONMENT counts limits in Redis: write the VPC network and subnet that reach it into deploy/names.sh."
+    fail "$ENVIRONMENT keeps limits in Redis. Set NETWORK and SUBNET in deploy/names.sh to the VPC network and subnet that reach it."
   fi
   if [ "${facts[limits]}" = memory ] && [ "$MAX_INSTANCES" -gt 1 ]; then
-    say "note      limits count in each instance for itself: up to $MAX_INSTANCES times as often. docs/operations.md has Redis."
+    say "note      each of up to $MAX_INSTANCES instances counts limits separately, so callers may get $MAX_INSTANCES times the limit. docs/operations.md shows how to use Redis."
   fi
 }
 
-# add_version SECRET WHAT HOW: ask for a secret, or read it from a pipe, and add it as a new version
+# add_version SECRET WHAT HOW: read a value from the terminal or a pipe, and store it as a new version
 add_version() {
-  local secret=$1 what=$2 value="" LC_ALL=C # where only ASCII is [:graph:]
+  local secret=$1 what=$2 value="" LC_ALL=C # so that [:graph:] is ASCII only
   if [ -t 0 ]; then
     read -rsp "$what (not shown): " value || true
     printf '\n'
   else
     IFS= read -r value || true
   fi
-  [ -n "$value" ] || fail "No $what was given, and none was stored. Run it again and $3."
-  case $value in *[![:graph:]]*) fail "The $what holds a blank or a character that is not ASCII, and was not stored." ;; esac
-  # printf is bash's own, so that the value is in no list of processes
+  [ -n "$value" ] || fail "No $what was given, so nothing was stored. Run this again and $3."
+  case $value in *[![:graph:]]*) fail "The $what contains a space or a character that is not ASCII, so it was not stored." ;; esac
+  # printf is a bash builtin, so the value never appears in the process list
   printf '%s' "$value" | quietly secrets versions add "$secret" --data-file=- ||
-    fail "The $what could not be stored in the secret $secret; see above. Adding takes roles/secretmanager.secretVersionAdder."
+    fail "Could not store the $what in the secret $secret; see above. This requires roles/secretmanager.secretVersionAdder."
 }
 
-# key_version: the newest version of the key that is enabled, as a number
+# key_version: print the number of the newest enabled version of the key
 key_version() {
   local version
   version=$(ask secrets versions list "$KEY_SECRET" --filter=state=enabled \
     --sort-by=~createTime --limit=1 --format='value(name.basename())') ||
-    fail "The versions of the secret $KEY_SECRET cannot be listed; see above. Has deploy/setup.sh been run?"
-  [ -n "$version" ] || fail "The secret $KEY_SECRET has no version that is enabled. Run deploy/setup.sh, or deploy/deploy.sh rotate."
+    fail "Could not list the versions of the secret $KEY_SECRET; see above. If you have not run deploy/setup.sh, run it first."
+  [ -n "$version" ] || fail "The secret $KEY_SECRET has no enabled version. Run deploy/setup.sh, or deploy/deploy.sh rotate."
   printf '%s' "$version"
 }
 
-# deploy_revision FLAG...: build and deploy what is here. The key's version is pinned, so that all
-# instances of a revision have one key, and a rollback brings back the key that it ran with.
+# deploy_revision FLAG...: build and deploy this checkout. The key's version is pinned: all instances
+# of a revision use the same key, and a rollback restores the key that the revision ran with.
 deploy_revision() {
   local version
   version=$(key_version) || exit 1
@@ -110,18 +110,18 @@ deploy_revision() {
     --env-vars-file="$ENVIRONMENT" --set-secrets="GEMINI_API_KEY=$KEY_SECRET:$version" \
     ${NETWORK:+--network="$NETWORK" --subnet="$SUBNET" --vpc-egress=private-ranges-only} \
     "${SIZE[@]}" "$@" ||
-    fail "The deploy failed; see above. Callers notice nothing of it. Mend the cause and run it again."
+    fail "The deploy failed; see above. Callers are not affected. Fix the cause and run this again."
 }
 
-# read_traffic: sets `url`, `canary`, `trial` and `trial_url`, the `tags` of these that there are, and
-# `serving`: of all but the canary, the revision with the most callers
+# read_traffic: set `url`; `canary`, `trial` and `trial_url`, empty if missing; `tags`, the tags of
+# these two that exist; and `serving`, the revision with the most traffic apart from the canary
 # shellcheck disable=SC2034 # the scripts read them
 read_traffic() {
   local rows revision percent tag address tagged most=0
   serving="" url="" canary="" trial="" trial_url="" tags=""
   rows=$(ask run services list --region="$REGION" --filter="metadata.name=$SERVICE" \
     --flatten='status.traffic[]' --format='csv[no-heading](status.url,status.traffic.revisionName,status.traffic.percent,status.traffic.tag,status.traffic.url)') ||
-    fail "The service $SERVICE cannot be read; see above. Has deploy/setup.sh been run?"
+    fail "Could not read the service $SERVICE; see above. If you have not run deploy/setup.sh, run it first."
   while IFS=, read -r address revision percent tag tagged; do
     url=$address
     case $tag in
@@ -136,16 +136,16 @@ read_traffic() {
   done <<<"$rows"
 }
 
-# move SHARES FLAG...: give revisions their shares of the callers, and take the `tags` away
+# move SHARES FLAG...: set each revision's share of the traffic, and remove `tags`
 move() {
   local shares=$1
   shift
   quietly run services update-traffic "$SERVICE" --region="$REGION" --to-revisions="$shares" \
     ${tags:+--remove-tags="$tags"} "$@" ||
-    fail "The traffic could not be moved; see above. It is where it was."
+    fail "Could not move the traffic; see above. It is unchanged."
 }
 
-# smoke URL: try a deployment as its callers will
+# smoke URL: test a deployment over HTTP, as its callers use it
 smoke() {
   local origin
   local -a origins options=(--policy="${facts[policy]}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Sets up a project for livetoken, once, and deploys it for the first time. Run by an owner:
+# Sets up a Google Cloud project for livetoken and deploys for the first time. A project owner runs it:
 #
-#   deploy/setup.sh                 asks for the Gemini API key, and for a test person's password
-#   deploy/setup.sh < key.txt       takes the key from a file or a pipe, and the password from SMOKE_PASSWORD
+#   deploy/setup.sh                 asks for the Gemini API key and the test user's password
+#   deploy/setup.sh < key.txt       reads the key from a file or pipe, and the password from SMOKE_PASSWORD
 #
-# It can be run again at any time: what is there already stays as it is.
+# It is safe to run again at any time: existing resources stay as they are.
 
 # shellcheck source=deploy/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -19,23 +19,23 @@ APIS=(
 create_account() {
   grep -qxF -- "$(account "$1")" <<<"$accounts" && return
   quietly iam service-accounts create "$1" --display-name="$2" ||
-    fail "The service account $1 could not be made; see above. It takes roles/owner, or roles/iam.serviceAccountCreator."
+    fail "Could not create the service account $1; see above. This requires roles/owner or roles/iam.serviceAccountCreator."
 }
 
-# create_secret NAME WHAT HOW: make a secret, and ask for its value where it has none
+# create_secret NAME WHAT HOW: create a secret if it is missing, and read its value if it has none
 create_secret() {
   if ! grep -qxF -- "$1" <<<"$secrets"; then
     quietly secrets create "$1" --replication-policy=automatic ||
-      fail "The secret $1 could not be made; see above. It takes roles/owner, or roles/secretmanager.admin."
+      fail "Could not create the secret $1; see above. This requires roles/owner or roles/secretmanager.admin."
   fi
   local versions
   versions=$(ask secrets versions list "$1" --filter=state=enabled --limit=1 --format='value(name)') ||
-    fail "The versions of the secret $1 cannot be listed; see above."
+    fail "Could not list the versions of the secret $1; see above."
   [ -n "$versions" ] || add_version "$@"
 }
 
-# grant ACCOUNT ROLE WHERE...: WHERE is gcloud's group and the resource's name. An account that was
-# just made is unknown elsewhere for a while, so that alone is tried again, for about a minute.
+# grant ACCOUNT ROLE WHERE...: WHERE is gcloud's command group and the resource's name. Other services
+# do not see a new account at once: only that error is retried, for about a minute.
 grant() {
   local member role=$2 pause=1 said
   member="serviceAccount:$(account "$1")"
@@ -43,7 +43,7 @@ grant() {
   until said=$(quietly "${@:1:$#-1}" add-iam-policy-binding "${@: -1}" \
     --member="$member" --role="$role" --condition=None 2>&1); do
     if [[ $said != *"does not exist"* ]] || [ "$pause" -gt 32 ]; then
-      fail "$said" $'\n'"$member could not be given $role; see above. It takes roles/owner."
+      fail "$said" $'\n'"Could not grant $role to $member; see above. This requires roles/owner."
     fi
     sleep "$pause"
     pause=$((pause * 2))
@@ -53,38 +53,38 @@ grant() {
 preflight
 
 cloud projects describe "$PROJECT" --format=none ||
-  fail "The project $PROJECT cannot be seen; see above. Is its id in deploy/names.sh right, and have you run gcloud auth login?"
+  fail "Could not read the project $PROJECT; see above. Check PROJECT in deploy/names.sh, and sign in with gcloud auth login."
 quietly services enable "${APIS[@]}" ||
-  fail "The APIs could not be enabled; see above. The project needs billing, and you roles/owner or roles/serviceusage.serviceUsageAdmin."
+  fail "Could not enable the APIs; see above. The project needs billing, and you need roles/owner or roles/serviceusage.serviceUsageAdmin."
 say "enabled   ${#APIS[@]} APIs in $PROJECT"
 
 accounts=$(ask iam service-accounts list --format='value(email)') ||
-  fail "The service accounts cannot be listed; see above. Listing takes roles/owner or roles/iam.serviceAccountViewer."
+  fail "Could not list the service accounts; see above. This requires roles/owner or roles/iam.serviceAccountViewer."
 create_account "$RUNTIME" "livetoken: runs the function"
 create_account "$BUILDER" "livetoken: builds the container"
 create_account "$RELEASER" "livetoken: releases from Cloud Build"
 say "accounts  $RUNTIME, $BUILDER, $RELEASER"
 
 secrets=$(ask secrets list --format='value(name.basename())') ||
-  fail "The secrets cannot be listed; see above. Listing takes roles/owner or roles/secretmanager.viewer."
+  fail "Could not list the secrets; see above. This requires roles/owner or roles/secretmanager.viewer."
 create_secret "$KEY_SECRET" "Gemini API key" "paste it, or send it through a pipe"
 create_password() { create_secret "$SMOKE_SECRET" "password of $SMOKE_EMAIL" "type it, or set SMOKE_PASSWORD"; }
 if [ -n "$SMOKE_EMAIL" ] && [ -z "${SMOKE_PASSWORD:-}" ] && [ -t 0 ]; then
   create_password
-elif [ -n "$SMOKE_EMAIL" ]; then # a pipe carries the key, which shall never become the password
+elif [ -n "$SMOKE_EMAIL" ]; then # standard input is the key, so it must never be read as the password
   create_password < <(printf '%s' "${SMOKE_PASSWORD:-}")
 fi
 say "secrets   $KEY_SECRET${SMOKE_EMAIL:+, $SMOKE_SECRET}"
 
-# The function reads its key, and holds no role on the project or anything else in it.
+# The function may read its key. It has no other role in the project.
 grant "$RUNTIME" roles/secretmanager.secretAccessor secrets "$KEY_SECRET"
-if [ "${facts[app_check]}" = consume ]; then # to tell App Check that a token is used
+if [ "${facts[app_check]}" = consume ]; then # to consume App Check tokens
   grant "$RUNTIME" roles/firebaseappcheck.tokenVerifier projects "${facts[firebase_project]}"
 fi
-# The build reads the uploaded source, writes the image and its log.
+# The build reads the uploaded source, and writes the image and the build log.
 grant "$BUILDER" roles/run.builder projects "$PROJECT"
-# A release uploads, starts the build, replaces the service's revision and moves traffic. It sees which
-# versions of the key there are, and reads none.
+# A release uploads the source, starts the build, creates a revision and moves traffic. It can list the
+# versions of the key, but not read them.
 grant "$RELEASER" roles/run.sourceDeveloper projects "$PROJECT"
 grant "$RELEASER" roles/serviceusage.serviceUsageConsumer projects "$PROJECT"
 grant "$RELEASER" roles/logging.logWriter projects "$PROJECT"
@@ -92,18 +92,18 @@ grant "$RELEASER" roles/secretmanager.viewer secrets "$KEY_SECRET"
 grant "$RELEASER" roles/iam.serviceAccountUser iam service-accounts "$(account "$RUNTIME")"
 grant "$RELEASER" roles/iam.serviceAccountUser iam service-accounts "$(account "$BUILDER")"
 [ -z "$SMOKE_EMAIL" ] || grant "$RELEASER" roles/secretmanager.secretAccessor secrets "$SMOKE_SECRET"
-say "grants    each account has its one job"
+say "grants    each account has only the roles that it needs"
 
 read_traffic
 if [ -n "$serving" ]; then
-  say "serving   $serving, so nothing was deployed: deploy/deploy.sh releases"
+  say "serving   $serving already serves, so nothing was deployed. To release: deploy/deploy.sh"
 else
-  # Public for Cloud Run's IAM, which knows no Firebase users: the check is the function's. The switch
-  # works under domain-restricted sharing too, where allUsers may hold no role.
+  # Cloud Run's IAM does not know Firebase users, so the service is public and the function checks each
+  # caller. Unlike a role for allUsers, this flag also works under domain-restricted sharing.
   deploy_revision --no-invoker-iam-check
   read_traffic
-  move "$serving=100" # by its name, so that a later deploy serves nobody before it is tried
+  move "$serving=100" # by name, so that a later deploy gets no traffic before it is tested
 fi
 
-smoke "$url" || fail "$SERVICE is deployed at $url, and does not do what it must; see the table. Mend the cause, then run deploy/deploy.sh."
-say "" "Apps ask for their tokens at $url"
+smoke "$url" || fail "$SERVICE is deployed at $url, but failed the smoke test; see above. Fix the cause, then run deploy/deploy.sh."
+say "" "Apps request tokens at $url"

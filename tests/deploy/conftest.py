@@ -1,4 +1,4 @@
-"""One cloud and one set of stand-ins a worker; each test sets it back to what it starts from."""
+"""One cloud and one set of stand-ins per worker; each test restores its starting state."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from emulator.tls import Certificate
 
 @pytest.fixture(scope="session", autouse=True)
 def gcloud() -> None:
-    """Every test here runs gcloud, which is no package of PyPI."""
+    """Every test here runs gcloud, which is not on PyPI."""
     if shutil.which("gcloud") is None:
         pytest.fail("gcloud is not installed: https://cloud.google.com/sdk/docs/install")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificate]:
-    """An authority that signs for Google's hosts too."""
+    """A certificate authority that also signs for Google's hosts."""
     made = tls.certificate(tmp_path_factory.mktemp("tls"), NAMES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(made.ca_file))
@@ -36,14 +36,21 @@ def _everything(certificate: Certificate) -> Iterator[tuple[Cloud, Stack, Snapsh
 
 @pytest.fixture
 def project(_everything: tuple[Cloud, Stack, Snapshot]) -> Iterator[Project]:
-    """A new project of Google Cloud, and the checkout to deploy to it."""
+    """A new Google Cloud project, and a checkout to deploy to it."""
     cloud, around, new = _everything
     cloud.restore(new)
     around.gemini.mints.clear()
     with checkout(cloud, around) as project:
         yield project
     around.gemini.minted()
-    assert cloud.refused == [], "a host that is not Google's was asked for"
+    assert cloud.refused == [], "a request went to a host that is not Google's"
+
+
+@pytest.fixture
+def settled(project: Project) -> Project:
+    """The same project after `setup.sh` has created everything, before its first deploy."""
+    project.put_in_place()
+    return project
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +67,6 @@ def _set_up(_everything: tuple[Cloud, Stack, Snapshot]) -> Snapshot:
 
 @pytest.fixture
 def deployed(_set_up: Snapshot, project: Project) -> Project:
-    """The same, set up and serving."""
+    """The same project, set up and serving."""
     project.cloud.restore(_set_up)
     return project

@@ -1,4 +1,4 @@
-"""What functions write into Cloud Logging, and Cloud Run beside them."""
+"""Log entries as functions and Cloud Run write them to Cloud Logging."""
 
 import json
 import socket
@@ -41,10 +41,10 @@ TRACE = {"X-Cloud-Trace-Context": "0af7651916cd43dd8448eb211c80319c/1"}
 
 
 def every_entry(certificate: Certificate, folder: Path) -> list[Entry]:
-    """What is in Cloud Logging once functions have met everything that can be refused.
+    """The entries in Cloud Logging after functions have refused a request for every reason.
 
     Args:
-        folder: for files of theirs.
+        folder: for the files of these functions.
     """
     rules = RULES.replace("APP_CHECK", "off")
     with (
@@ -52,19 +52,19 @@ def every_entry(certificate: Certificate, folder: Path) -> list[Entry]:
         unstarted.running(rules, FIREBASE_KEYS_URL=NOWHERE) as livetoken,
     ):
         with _slow_mints(livetoken):
-            _meet_every_caller(livetoken)
+            _provoke_every_refusal(livetoken)
             lines = [
                 *_lines_without_limits_and_app_check(unstarted),
-                *_lines_of_the_unforeseen(unstarted, folder),
-                *_lines_of_no_start(unstarted, folder),
+                *_lines_of_an_unexpected_error(unstarted, folder),
+                *_lines_of_a_failed_start(unstarted, folder),
             ]
         lines += livetoken.function.output().splitlines()
-    return [*map(_entry, lines), *_of_cloud_run()]
+    return [*map(_entry, lines), *_entries_of_cloud_run()]
 
 
 @contextmanager
 def _slow_mints(livetoken: Stack) -> Iterator[None]:
-    """Two mints under way: one will take over three seconds, one will fail after six."""
+    """Start two mints: one takes over three seconds, one fails after six."""
     behaviour, token = livetoken.gemini.behaviour, livetoken.issuer.id_token("grace")
     behaviour.faults.append("hang")
     behaviour.delay = 3.2
@@ -77,8 +77,8 @@ def _slow_mints(livetoken: Stack) -> Iterator[None]:
         yield
 
 
-def _meet_every_caller(livetoken: Stack) -> None:
-    """Ask for every answer that this function has: it cannot have the keys of Firebase."""
+def _provoke_every_refusal(livetoken: Stack) -> None:
+    """Get every answer of a function that cannot fetch Firebase's keys."""
     token = livetoken.issuer.id_token
 
     def ask(body: Any = b"{}", **others: Any) -> Answer:
@@ -103,7 +103,7 @@ def _meet_every_caller(livetoken: Stack) -> None:
 
 
 def _leave(livetoken: Stack, token: str) -> None:
-    """Ask, and be gone before the body is whole."""
+    """Send half a request, then disconnect."""
     head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
     with socket.create_connection(("127.0.0.1", livetoken.function.port), 5) as client:
         client.sendall(f"{head}Content-Length: 9\r\n\r\n{{".encode())
@@ -122,8 +122,8 @@ def _lines_without_limits_and_app_check(unstarted: Stack) -> list[str]:
         return livetoken.function.output().splitlines()
 
 
-def _lines_of_the_unforeseen(unstarted: Stack, folder: Path) -> list[str]:
-    """Those of a function that fails, and whose policy has no lock."""
+def _lines_of_an_unexpected_error(unstarted: Stack, folder: Path) -> list[str]:
+    """The lines of a function that fails, and whose policy has no lock."""
     policy = folder / "policy.toml"
     policy.write_text(RULES.replace("APP_CHECK", "off"))
     source = str(ROOT / "tests" / "functions" / "failing.py")
@@ -133,7 +133,7 @@ def _lines_of_the_unforeseen(unstarted: Stack, folder: Path) -> list[str]:
         return livetoken.function.output().splitlines()
 
 
-def _lines_of_no_start(unstarted: Stack, folder: Path) -> list[str]:
+def _lines_of_a_failed_start(unstarted: Stack, folder: Path) -> list[str]:
     variables = unstarted.environment(GEMINI_API_KEY=None)
     with (
         (folder / "log").open("wb") as log,
@@ -145,9 +145,10 @@ def _lines_of_no_start(unstarted: Stack, folder: Path) -> list[str]:
 
 
 def _entry(line: str) -> Entry:
-    """What Cloud Logging makes of a line: https://cloud.google.com/logging/docs/structured-logging.
+    """The entry that Cloud Logging creates for a line.
 
-    Severity and trace leave jsonPayload. `message` stays, but where nothing else is left beside it.
+    Severity and trace leave jsonPayload. If only `message` is left, it becomes textPayload:
+    https://cloud.google.com/logging/docs/structured-logging
     """
     if not line.startswith("{"):
         return _logged("stderr", textPayload=line)
@@ -160,11 +161,13 @@ def _entry(line: str) -> Entry:
     return _logged("stdout", **moved, jsonPayload=fields)
 
 
-def _of_cloud_run() -> list[Entry]:
-    """Lines that Cloud Run writes itself.
+def _entries_of_cloud_run() -> list[Entry]:
+    """Entries that Cloud Run writes itself.
 
-    But for the names word for word as in https://github.com/1Password/scim-examples/issues/309 and
-    https://github.com/firebase/firebase-functions/issues/962; and a request log without a word.
+    Apart from names, the texts are quoted from
+    https://github.com/1Password/scim-examples/issues/309 and
+    https://github.com/firebase/firebase-functions/issues/962; request logs of answers by the
+    function have no text.
     """
     probe = (
         'Default STARTUP TCP probe failed 1 time consecutively for container "worker" on port 8080.'

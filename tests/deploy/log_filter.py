@@ -1,4 +1,4 @@
-"""A reader of Cloud Logging's filters, which refuses what it does not know.
+"""A parser for Cloud Logging's filters. It fails on syntax that it does not know.
 
 https://cloud.google.com/logging/docs/view/logging-query-language
 """
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 ANYTHING = "…"
-"""In a query of the page, a value that the reader fills in."""
+"""In a query of the docs, a value that the reader fills in."""
 
 Entry: TypeAlias = dict[str, Any]
 Matcher: TypeAlias = Callable[[Entry], bool]
@@ -19,8 +19,8 @@ Matcher: TypeAlias = Callable[[Entry], bool]
 class Filter:
     """A filter of Cloud Logging, in which OR binds before AND.
 
-    `matches` says whether it takes an entry; `fields`, `reasons` and `excluded` are the fields that
-    it names, and the reasons that it asks for or takes out.
+    `matches` tells whether an entry passes. `fields` are the fields that it names, `reasons`
+    the reasons that it selects, and `excluded` the reasons that it excludes.
     """
 
     TOKEN = re.compile(r'\s*("[^"\\]*"|[()]|>=|<=|=~|!=|:\*|[=:<>-]|[\w./]+)')
@@ -40,7 +40,7 @@ class Filter:
         place = 0
         while text[place:].strip():
             token = self.TOKEN.match(text, place)
-            assert token, f"not read: {text[place:]}"
+            assert token, f"cannot parse: {text[place:]}"
             self._left.append(token[1])
             place = token.end()
         self.matches = self._all()

@@ -1,5 +1,6 @@
-"""A checkout as its owner filled it in, and the cloud that its scripts deploy it to."""
+"""A checkout as its owner filled it in, and the cloud that its scripts deploy to."""
 
+import json
 import os
 import re
 import shutil
@@ -12,18 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cloud import Cloud
 from cloud.access import member
 from cloud.cloud import OWNER
 from cloud.state import Account, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
+from uploaded import write_policy
 
 from emulator.function import ROOT
-from livetoken import lock
-from livetoken.compile.body import compile_policy
 
 SERVICE = "livetoken"
+DEMO = "projects/demo-livetoken"
+RUN = "https://us-central1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/demo-livetoken"
+SECRETS = f"https://secretmanager.googleapis.com/v1/{DEMO}/secrets"
 KEY_SECRET = "livetoken-key"
 PASSWORD_SECRET = "livetoken-smoke-password"
 PASSWORD = "bob-password-0123"
@@ -52,16 +56,19 @@ ACCOUNTS = {
         ("serviceAccounts/{livetoken-build}", "iam.serviceAccountUser"),
     },
 }
-"""What `setup.sh` makes: each account, and all that it may do anywhere."""
+"""The accounts that `setup.sh` creates, each with all its roles."""
+
+SMOKE_PASSED = "13 checks passed."
+"""The last line of a smoke test in which every check passed."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended."""
+    """The result of a command."""
 
     status: int
     output: str
-    """What it printed, errors included."""
+    """Standard output and standard error."""
 
     @property
     def last(self) -> str:
@@ -71,7 +78,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Project:
-    """The checkout, and what it meets."""
+    """The checkout, the cloud and the stand-ins that the function calls."""
 
     cloud: Cloud
     stack: Stack
@@ -83,15 +90,15 @@ class Project:
         typed: str = "",
         principal: str = OWNER,
         variables: Mapping[str, str] | None = None,
-        seconds: float = 120,
+        seconds: float = 300,
     ) -> Ran:
         """Run a command in the checkout.
 
         Args:
-            command: what is run, by its path in the checkout.
+            command: the path in the checkout, and the arguments.
             typed: its standard input.
             principal: the account that gcloud acts as.
-            variables: what it finds in its environment beyond what it needs.
+            variables: added to its environment.
         """
         done = subprocess.run(
             command,
@@ -105,8 +112,44 @@ class Project:
         )
         return Ran(done.returncode, done.stdout)
 
+    def gcloud(self, *words: str, principal: str = OWNER, status: int = 0) -> str:
+        """The output of gcloud on the project, whose exit status must be the given one."""
+        project = f"--project={self.cloud.state.project}"
+        done = self.run("gcloud", *words, project, principal=principal)
+        assert done.status == status, done.output
+        return done.output
+
+    @property
+    def deploy_words(self) -> tuple[str, ...]:
+        """The arguments for gcloud that deploy the checkout."""
+        return (
+            *("run", "deploy", SERVICE, "--region=us-central1", "--source=."),
+            *("--function=mint_token", "--base-image=python313", "--no-invoker-iam-check"),
+            f"--set-secrets=GEMINI_API_KEY={KEY_SECRET}:1",
+            "--env-vars-file=deploy/env.yaml",
+            f"--service-account={self.cloud.account('livetoken')}",
+            f"--build-service-account={DEMO}/serviceAccounts/{self.cloud.account('livetoken-build')}",
+        )
+
+    def call(
+        self, method: str, url: str, body: Any = None, principal: str = OWNER
+    ) -> tuple[int, Any]:
+        """The status and the JSON of a request to an API, without gcloud."""
+        headers = {"Authorization": f"Bearer {principal}"}
+        data = b"" if body is None else json.dumps(body).encode()
+        reply = self.cloud.ask(url, data, headers, method)
+        return reply.status, json.loads(reply.body)
+
+    def release(self, variable: Mapping[str, Any], principal: str = OWNER) -> tuple[int, Any]:
+        """Create a revision with one variable added or replaced, as gcloud does it."""
+        _, service = self.call("GET", f"{RUN}/services/{SERVICE}")
+        container = service["spec"]["template"]["spec"]["containers"][0]
+        kept = [each for each in container["env"] if each["name"] != variable["name"]]
+        container["env"] = [*kept, variable]
+        return self.call("PUT", f"{RUN}/services/{SERVICE}", service, principal)
+
     def interrupt(self, *command: str, after: str, seconds: float = 60) -> Ran:
-        """Run a command as the releaser, and press Ctrl-C after a request to such a path."""
+        """Run a command as the releaser, and press Ctrl-C after a request whose path ends so."""
         with subprocess.Popen(
             command,
             cwd=self.root,
@@ -119,7 +162,7 @@ class Project:
         ) as process:
             end = time.monotonic() + seconds
             while not any(each.path.endswith(after) for each in self.cloud.requests):
-                assert process.poll() is None and time.monotonic() < end, f"never asked for {after}"
+                assert process.poll() is None and time.monotonic() < end, f"no request for {after}"
                 time.sleep(0.02)
             os.killpg(process.pid, signal.SIGINT)
             output, _ = process.communicate(timeout=seconds)
@@ -127,20 +170,20 @@ class Project:
 
     def _environment(self, principal: str) -> dict[str, str]:
         environment = self.cloud.environment(self.root.parent / "home", principal)
-        tools = Path(sys.executable).parent  # a python3 that asks for nothing in a home
+        tools = Path(sys.executable).parent  # a python3 that needs no home
         return {**environment, "PATH": f"{tools}:{environment['PATH']}"}
 
     def setup(self, typed: str = f"{API_KEY}\n", password: str = PASSWORD) -> Ran:
-        """Set up as the owner, with the key in a pipe and the test person's password beside it."""
+        """Run setup.sh as the owner: the key on standard input, the password in a variable."""
         return self.run("deploy/setup.sh", typed=typed, variables={"SMOKE_PASSWORD": password})
 
     def deploy(self, *arguments: str, typed: str = "", principal: str | None = None) -> Ran:
-        """Release as the releaser, or as somebody else."""
+        """Run deploy.sh as the releaser, or as another account."""
         principal = principal or self.cloud.account("livetoken-release")
         return self.run("deploy/deploy.sh", *arguments, typed=typed, principal=principal)
 
     def grants(self, name: str) -> set[tuple[str, str]]:
-        """All that an account was given, as in `ACCOUNTS`."""
+        """All roles of an account, as in `ACCOUNTS`."""
         project = f"projects/{self.cloud.state.project}"
         short = {self.cloud.account(each): f"{{{each}}}" for each in ACCOUNTS}
         found = set()
@@ -150,7 +193,7 @@ class Project:
         return found
 
     def put_in_place(self) -> None:
-        """Put there what `setup.sh` makes before it deploys; its own test says that it is so."""
+        """Create what `setup.sh` creates before it deploys; test_setup compares the two."""
         state = self.cloud.state
         state.enabled |= {f"{name}.googleapis.com" for name in APIS}
         for name, payload in ((KEY_SECRET, API_KEY), (PASSWORD_SECRET, PASSWORD)):
@@ -165,13 +208,13 @@ class Project:
                 members.add(member(emails[name]))
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Change a file of the checkout, at its one place."""
+        """Replace text that occurs once in a file of the checkout."""
         text = (self.root / file).read_text()
-        assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+        assert text.count(old) == 1, f"{file} contains {old!r} {text.count(old)} times"
         (self.root / file).write_text(text.replace(old, new))
 
     def name(self, variable: str, value: str) -> None:
-        """Set a variable of `deploy/names.sh`, whatever it was."""
+        """Set a variable in `deploy/names.sh`."""
         file = self.root / "deploy/names.sh"
         text, count = re.subn(
             f'^{variable}="[^"]*"', f'{variable}="{value}"', file.read_text(), flags=re.MULTILINE
@@ -181,21 +224,18 @@ class Project:
 
     def write_policy(self, text: str) -> None:
         """Write a policy and its lock."""
-        source = text.encode()
-        (self.root / "policy.toml").write_bytes(source)
-        compiled = compile_policy(source)
-        lock.path_for(self.root / "policy.toml").write_text(lock.write(source, compiled))
+        write_policy(self.root, text)
 
     @property
     def serving(self) -> Revision:
-        """The one revision that all callers meet."""
+        """The one revision that gets all traffic."""
         (name,) = self.cloud.traffic(SERVICE)
         assert self.cloud.traffic(SERVICE) == {name: 100}
         return self.cloud.revision(SERVICE, name)
 
     @property
     def written(self) -> list[str]:
-        """Every request that changed something, as `METHOD host/path`."""
+        """Every request that may have changed something, as `METHOD host/path`."""
         return [
             f"{each.method} {each.host}{each.path}"
             for each in self.cloud.requests
@@ -204,7 +244,7 @@ class Project:
 
 
 def copy_work_tree(to: Path) -> None:
-    """Copy what git tracks here, as it is now, on the same installation."""
+    """Copy the tracked and new files of this work tree, with a link to its `.venv`."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     for name in filter(None, os.fsdecode(files).split("\0")):
@@ -216,7 +256,7 @@ def copy_work_tree(to: Path) -> None:
 
 @contextmanager
 def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
-    """A copy of this checkout, filled in for the stand-ins, with a policy that is quickly tried."""
+    """A copy of this checkout, configured for the stand-ins, with a small policy."""
     with tempfile.TemporaryDirectory(prefix="checkout-") as folder:
         project = Project(cloud, stack, Path(folder, "livetoken"))
         copy_work_tree(project.root)
@@ -239,13 +279,13 @@ def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
         yield project
 
 
-def readme(after: str) -> list[str]:
-    """The lines of the README's first block after some words, what is elided included."""
-    text = (ROOT / "README.md").read_text()
-    return text[text.index(after) :].split("```")[1].strip().splitlines()
+def transcript(after: str) -> list[str]:
+    """The lines of the first block in docs/operations.md after some words, with its `…`."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return text[text.index(after) :].split("```")[1].strip().splitlines()[1:]
 
 
 def masked(lines: Iterable[str]) -> list[str]:
-    """Lines without what differs from run to run, empty and elided ones left out."""
+    """Lines with a `…` for what differs from run to run, without empty lines and lone `…`."""
     forms = (r"livetoken-\d{5}-\w+", r"https://\S+\.run\.app", r"\d+ files", r"secrets .*")
     return [re.sub("|".join(forms), "…", line) for line in lines if line not in ("", "…")]

@@ -1,4 +1,4 @@
-"""`deploy/monitor.sh`: what is watched is there, once, for the service as it is called."""
+"""`deploy/monitor.sh` installs the monitoring of the named service, each part once."""
 
 import json
 
@@ -8,7 +8,7 @@ EMAIL = "ops@example.com"
 METRICS = {"livetoken_latency", "livetoken_decisions"}
 
 
-def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: Project) -> None:
+def test_what_exists_is_updated_and_what_is_missing_is_created(project: Project) -> None:
     state = project.cloud.state
     state.enabled |= {"monitoring.googleapis.com", "logging.googleapis.com"}
     project.name("SERVICE", "voice")
@@ -19,7 +19,7 @@ def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: P
     state.dashboards["80"] = {"name": board, "displayName": "livetoken", "etag": "v1"}
     for kind, kept in (("metrics", METRICS), ("alerts", {"slow", "no-mints"})):
         for file in (project.root / "deploy/monitoring" / kind).glob("*.yaml"):
-            if file.stem not in kept:  # gcloud takes a second for each
+            if file.stem not in kept:  # gcloud takes a second per file
                 file.unlink()
     done = project.run("deploy/monitor.sh", EMAIL)
     assert done.status == 0, done.output
@@ -40,7 +40,7 @@ def test_what_is_there_is_brought_up_to_date_and_what_is_missing_made(project: P
     assert [each for each in project.cloud.requests if each.status == 409] == []
 
 
-def test_without_an_address_nobody_is_told_so_nothing_is_made(project: Project) -> None:
+def test_without_an_email_address_nothing_is_created(project: Project) -> None:
     for arguments in ((), ("nobody",), (EMAIL, EMAIL)):
         assert "usage: deploy/monitor.sh EMAIL" in project.run("deploy/monitor.sh", *arguments).last
     assert project.cloud.requests == []

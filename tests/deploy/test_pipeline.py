@@ -1,4 +1,4 @@
-"""`cloudbuild.yaml`: submitted by real gcloud, and each step run in the tarball that arrived."""
+"""`cloudbuild.yaml`: real gcloud submits it, and each step runs in the tarball that arrived."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SUBMIT = (
 
 @pytest.fixture
 def submitted(deployed: Project, tmp_path: Path) -> Iterator[Project]:
-    """The tarball of a submitted build, unpacked as Cloud Build unpacks it into /workspace."""
+    """The tarball of a submitted build, unpacked as Cloud Build does in /workspace."""
     (deployed.root / ".env").write_text("GEMINI_API_KEY=secret")
     (deployed.root / ".git").mkdir()
     (deployed.root / ".git/config").write_text("[remote]")
@@ -34,8 +34,8 @@ def submitted(deployed: Project, tmp_path: Path) -> Iterator[Project]:
         if content.startswith(b"#!"):
             file.chmod(0o755)
         if name.startswith("requirements"):
-            os.utime(file, (1e9, 1e9))  # older than what is installed
-    (workspace / ".venv").symlink_to(ROOT / ".venv")  # spares another install of the same
+            os.utime(file, (1e9, 1e9))  # older than the installation, so that make installs nothing
+    (workspace / ".venv").symlink_to(ROOT / ".venv")  # so that nothing is installed again
     yield replace(deployed, root=workspace)
 
 
@@ -45,12 +45,12 @@ def steps(project: Project) -> dict[str, dict[str, Any]]:
 
 
 def run(project: Project, step: str) -> Ran:
-    """Run a step's script as its build's account; of the tests, one stands for all."""
+    """Run a step's script as its build's account, with one file of tests in place of all."""
     script = project.root.parent / step
     script.write_text(steps(project)[step]["script"])
     script.chmod(0o755)
     fewer = {
-        "PYTEST_ADDOPTS": "-n0 tests/test_readme.py",
+        "PYTEST_ADDOPTS": "-n0 tests/serving/test_uploaded.py",
         "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache"),
     }
     return project.run(
@@ -77,11 +77,11 @@ def test_a_build_tests_then_releases_as_its_own_account(submitted: Project) -> N
     assert submitted.cloud.traffic(SERVICE) == {submitted.serving.name: 100}
 
 
-def test_a_step_fails_where_its_work_does(submitted: Project) -> None:
+def test_a_step_fails_if_its_work_fails(submitted: Project) -> None:
     before = submitted.serving.name
     (submitted.root / "policy.toml").write_text("api_version = 1")
     assert run(submitted, "release").status != 0
-    (submitted.root / "main.py").write_text("import os\n")  # unused, says the linter
+    (submitted.root / "main.py").write_text("import os\n")  # unused: the linter reports it
     tested = run(submitted, "test")
     assert tested.status != 0
     assert "F401" in tested.output

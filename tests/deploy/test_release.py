@@ -1,41 +1,38 @@
-"""`deploy/deploy.sh`: callers move to what was tried, or to what is named, and to nothing else."""
+"""`deploy/deploy.sh` moves traffic only to a tested revision, or to one that is named."""
 
 import json
 
 import pytest
 from cloud import Fault
-from project import NEW_KEY, NUMBER, SERVICE, Project, masked, readme
+from project import NEW_KEY, NUMBER, SERVICE, Project, masked, transcript
 from stack import API_KEY
+from uploaded import served
 
-from emulator.function import ROOT
 
-
-def test_a_release_after_a_rollback_serves_everybody_and_nothing_sticks(deployed: Project) -> None:
+def test_a_release_after_a_rollback_gets_all_traffic_and_keeps_no_old_setting(
+    deployed: Project,
+) -> None:
     before = deployed.serving.name
     assert deployed.deploy("rollback", before).status == 0
     assert "FIREBASE_PROJECT_NUMBER" in deployed.serving.variables
     deployed.edit("deploy/env.yaml", NUMBER, "")
     deployed.write_policy((deployed.root / "policy.toml").read_text().replace("patient", "kind"))
-    cache = deployed.root / "livetoken/__pycache__"
-    cache.mkdir()
-    (cache / "x.pyc").write_text("")
-    (deployed.root / ".env").write_text("GEMINI_API_KEY=secret")
     done = deployed.deploy()
     assert done.status == 0, done.output
-    assert set(masked(readme("`deploy.sh` then"))) <= set(masked(done.output.splitlines()))
-    assert done.last == f"To go back: deploy/deploy.sh rollback {before}"
+    assert set(masked(transcript("`deploy.sh` then"))) <= set(masked(done.output.splitlines()))
+    assert done.last == f"To roll back: deploy/deploy.sh rollback {before}"
     assert deployed.serving.name != before
     assert deployed.cloud.tags(SERVICE) == {}
     signed_in = {"Authorization": f"Bearer {deployed.stack.issuer.id_token('ada')}"}
     assert deployed.cloud.ask(deployed.cloud.url(SERVICE), headers=signed_in).status == 200
     assert "kind tutor" in json.dumps(deployed.stack.gemini.minted()[-1].body)
-    _no_caller_met_it_before_it_passed(deployed, before)
-    _the_upload_holds_what_serves_and_nothing_else(deployed)
-    _the_revision_is_cut_as_measured(deployed)
+    _no_traffic_before_the_smoke_test(deployed, before)
+    _the_revision_has_the_measured_size(deployed)
+    assert deployed.cloud.files(deployed.serving).keys() == served()
     assert "FIREBASE_PROJECT_NUMBER" not in deployed.serving.variables
 
 
-def _no_caller_met_it_before_it_passed(deployed: Project, before: str) -> None:
+def _no_traffic_before_the_smoke_test(deployed: Project, before: str) -> None:
     deploys = [json.loads(each.body) for each in deployed.cloud.requests if each.method == "PUT"]
     shares = [
         {each["revisionName"]: each["percent"] for each in traffic if each.get("percent")}
@@ -44,13 +41,7 @@ def _no_caller_met_it_before_it_passed(deployed: Project, before: str) -> None:
     assert shares == [{before: 100}, {before: 100}, {deployed.serving.name: 100}]
 
 
-def _the_upload_holds_what_serves_and_nothing_else(deployed: Project) -> None:
-    modules = {f"livetoken/{file.name}" for file in (ROOT / "livetoken").glob("*.py")}
-    files = {"main.py", "policy.toml", "policy.lock.json", "requirements.txt"}
-    assert set(deployed.cloud.files(deployed.serving)) == modules | files
-
-
-def _the_revision_is_cut_as_measured(deployed: Project) -> None:
+def _the_revision_has_the_measured_size(deployed: Project) -> None:
     revision = deployed.serving
     annotations = revision.metadata["annotations"]
     assert revision.spec["containerConcurrency"] == 250
@@ -82,14 +73,14 @@ def test_a_deploy_that_fails_changes_nothing(deployed: Project) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("canary",), ("rotate",)])
-def test_what_would_not_serve_touches_nothing(project: Project, arguments: tuple[str]) -> None:
+def test_an_invalid_checkout_changes_nothing(project: Project, arguments: tuple[str]) -> None:
     project.edit("policy.toml", "patient", "hasty")
     done = project.deploy(*arguments, typed=NEW_KEY)
     assert (done.status, "policy.lock.json" in done.output) == (1, True)
     assert project.cloud.requests == []
 
 
-def test_a_rollback_without_a_name_lists_what_there_is(deployed: Project) -> None:
+def test_a_rollback_without_a_name_lists_the_revisions(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.deploy("rollback")
     assert done.status == 1
@@ -97,15 +88,15 @@ def test_a_rollback_without_a_name_lists_what_there_is(deployed: Project) -> Non
     assert "deploy/deploy.sh rollback REVISION" in done.last
 
 
-def test_a_rollback_to_nothing_moves_nobody(deployed: Project) -> None:
+def test_a_rollback_to_an_unknown_revision_moves_no_traffic(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.deploy("rollback", "livetoken-00009-abc")
     assert done.status == 1
-    assert "could not be moved" in done.last
+    assert "Could not move the traffic" in done.last
     assert deployed.serving.name == before
 
 
-def test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_taken_away(
+def test_a_canary_keeps_its_share_through_a_failed_release_and_is_promoted_or_removed(
     deployed: Project,
 ) -> None:
     before = deployed.serving.name
@@ -127,25 +118,25 @@ def test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_tak
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_what_was_not_tried_to_its_end_is_not_promoted(deployed: Project) -> None:
+def test_a_revision_whose_test_was_cut_short_is_not_promoted(deployed: Project) -> None:
     before = deployed.serving.name
     tag = ("gcloud", "run", "services", "update-traffic", SERVICE, "--region=us-central1")
     killed = (*tag, f"--update-tags=trial={before}", "--project=demo-livetoken")
     assert deployed.run(*killed).status == 0
-    assert "no canary to promote" in deployed.deploy("promote").last
+    assert "No canary to promote" in deployed.deploy("promote").last
     assert deployed.deploy("rollback").status == 0
     assert deployed.cloud.tags(SERVICE) == {}
     assert deployed.serving.name == before
 
 
-def test_a_rotation_to_a_bad_key_moves_nobody_and_the_next_serves_and_can_go_back(
+def test_a_bad_new_key_moves_no_traffic_and_a_good_one_serves_and_rolls_back(
     deployed: Project,
 ) -> None:
     first, owner = deployed.serving.name, "owner@example.com"
     bad = deployed.deploy("rotate", typed="not-the-key\n", principal=owner)
     assert bad.status == 1
     assert "GEMINI_REFUSED" in bad.output
-    assert "Callers are where they were" in bad.last
+    assert "Traffic has not moved" in bad.last
     assert "versions disable 2 --secret=livetoken-key" in bad.output
     assert deployed.serving.name == first
     assert deployed.cloud.tags(SERVICE) == {}
@@ -163,41 +154,41 @@ def test_a_rotation_to_a_bad_key_moves_nobody_and_the_next_serves_and_can_go_bac
     assert deployed.serving.secrets == {"GEMINI_API_KEY": "livetoken-key:1"}
 
 
-def test_without_a_test_person_refusals_alone_are_checked(deployed: Project) -> None:
+def test_without_a_test_user_only_refusals_are_checked(deployed: Project) -> None:
     deployed.name("SMOKE_EMAIL", "")
     done = deployed.deploy("smoke")
     assert done.status == 0, done.output
-    in_the_readme = readme("`setup.sh` asks")
-    table = in_the_readme[in_the_readme.index("endpoint") : -1]
+    shown = transcript("`setup.sh` asks")
+    table = shown[shown.index("endpoint") : -1]
     assert set(table) <= set(done.output.splitlines())
     assert deployed.stack.gemini.mints == []
 
 
-def test_the_releaser_changes_no_key(deployed: Project) -> None:
+def test_the_releaser_cannot_change_the_key(deployed: Project) -> None:
     done = deployed.deploy("rotate", typed=f"{NEW_KEY}\n")
     assert done.status == 1
     assert "secretVersionAdder" in done.last
     assert len(deployed.cloud.state.secrets["livetoken-key"].versions) == 1
 
 
-def test_before_the_setup_it_says_what_to_run(project: Project) -> None:
+def test_before_the_setup_it_names_the_setup_script(project: Project) -> None:
     done = project.deploy(principal="owner@example.com")
     assert done.status == 1
     assert "deploy/setup.sh" in done.output
     assert project.cloud.state.services == {}
 
 
-def test_traffic_that_cannot_be_moved_is_said(deployed: Project) -> None:
+def test_a_failure_to_move_traffic_is_reported(deployed: Project) -> None:
     before = deployed.serving.name
     place = "run.googleapis.com/apis/.*/services/livetoken$"
     deployed.cloud.rules.faults.append(Fault("PUT", place, 403))
     done = deployed.deploy("rollback", before)
     assert done.status == 1
-    assert "could not be moved" in done.last
+    assert "Could not move the traffic" in done.last
     assert deployed.serving.name == before
 
 
-def test_a_release_that_another_overtakes_moves_nobody(deployed: Project) -> None:
+def test_a_release_that_loses_its_tag_to_another_moves_no_traffic(deployed: Project) -> None:
     before = deployed.serving.name
     other = deployed.root / "deploy/other.sh"
     move = f"gcloud run services update-traffic {SERVICE} --region=us-central1 --project=$PROJECT"
@@ -208,16 +199,16 @@ def test_a_release_that_another_overtakes_moves_nobody(deployed: Project) -> Non
     )
     done = deployed.deploy()
     assert done.status == 1
-    assert "Another release took the address" in done.last
+    assert "Another release took the tag" in done.last
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {"trial": before}
 
 
-def test_a_release_that_is_interrupted_leaves_no_canary(deployed: Project) -> None:
+def test_an_interrupted_release_leaves_no_tag(deployed: Project) -> None:
     before = deployed.serving.name
     done = deployed.interrupt("deploy/deploy.sh", after="accounts:signInWithPassword")
     assert done.status != 0
-    assert "Interrupted. Run it again" in done.output
+    assert "Interrupted. Run this again" in done.output
     assert deployed.serving.name == before
     assert deployed.cloud.tags(SERVICE) == {}
 
@@ -225,7 +216,7 @@ def test_a_release_that_is_interrupted_leaves_no_canary(deployed: Project) -> No
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("canary", "101"), ("canary", "x"), ("relase",), ("promote", "1")]
 )
-def test_a_misspelt_argument_prints_how_it_is_used(project: Project, arguments: tuple[str]) -> None:
+def test_a_misspelt_argument_prints_the_usage(project: Project, arguments: tuple[str]) -> None:
     done = project.deploy(*arguments)
     assert done.status == 2
     assert "deploy/deploy.sh canary [PERCENT]" in done.output

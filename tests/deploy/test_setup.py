@@ -1,4 +1,4 @@
-"""`deploy/setup.sh`: from an empty project to a function that serves, and never more than that."""
+"""`deploy/setup.sh` turns an empty project into a function that serves, and does nothing more."""
 
 import pytest
 from cloud import Fault
@@ -9,24 +9,25 @@ from project import (
     PASSWORD,
     PASSWORD_SECRET,
     SERVICE,
+    SMOKE_PASSED,
     Project,
     masked,
-    readme,
+    transcript,
 )
 from stack import API_KEY
 
 
 def test_an_empty_project_serves_after_one_command(project: Project) -> None:
-    project.cloud.rules.unseen = 1  # a new account is not visible at once
-    project.cloud.rules.domain_restricted = True  # nor may allUsers hold a role
+    project.cloud.rules.unseen = 1  # other services do not see a new account at once
+    project.cloud.rules.domain_restricted = True  # allUsers may not hold a role
     done = project.setup()
     assert done.status == 0, done.output
-    assert "13 of 13 as they must be" in done.output
-    in_the_readme = readme("`setup.sh` asks")
-    begins, ends = in_the_readme[: in_the_readme.index("…")], in_the_readme[-1]
+    assert SMOKE_PASSED in done.output
+    shown = transcript("`setup.sh` asks")
+    begins, ends = shown[: shown.index("…")], shown[-1]
     assert {*masked(begins), *masked([ends])} <= {*masked(done.output.splitlines())}
     said, _, url = done.last.rpartition(" ")
-    assert said == "Apps ask for their tokens at"
+    assert said == "Apps request tokens at"
     signed_in = {"Authorization": f"Bearer {project.stack.issuer.id_token('ada')}"}
     assert project.cloud.ask(url, headers=signed_in).status == 200
     assert {name: project.grants(name) for name in ACCOUNTS} == ACCOUNTS
@@ -45,12 +46,12 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     assert project.serving.secrets == {"GEMINI_API_KEY": f"{KEY_SECRET}:1"}
 
 
-def test_a_second_run_makes_nothing_and_asks_for_nothing(deployed: Project) -> None:
+def test_a_second_run_creates_nothing_and_asks_for_nothing(deployed: Project) -> None:
     revision = deployed.serving.name
     policies = {name: policy.members for name, policy in deployed.cloud.state.policies.items()}
     done = deployed.setup(typed="")
     assert done.status == 0, done.output
-    assert f"{revision}, so nothing was deployed" in done.output
+    assert f"{revision} already serves, so nothing was deployed" in done.output
     assert deployed.serving.name == revision
     assert [each for each in deployed.cloud.requests if each.status == 409] == []
     now = {name: policy.members for name, policy in deployed.cloud.state.policies.items()}
@@ -59,7 +60,7 @@ def test_a_second_run_makes_nothing_and_asks_for_nothing(deployed: Project) -> N
     assert [each for each in deployed.written if not each.endswith(again)] == []
 
 
-def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person(
+def test_an_interrupted_setup_continues_and_grants_fit_the_policy_and_the_test_user(
     project: Project,
 ) -> None:
     project.name("SMOKE_EMAIL", "")
@@ -69,7 +70,7 @@ def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person
     project.cloud.rules.faults = [Fault("POST", "/serviceAccounts$", outcome=403, skip=1)]
     broken = project.setup(typed=API_KEY)
     assert broken.status == 1
-    assert "livetoken-build could not be made" in broken.last
+    assert "Could not create the service account livetoken-build" in broken.last
     done = project.setup(typed=API_KEY)
     assert done.status == 0, done.output
     assert [each for each in project.cloud.requests if each.status == 409] == []
@@ -81,7 +82,7 @@ def test_what_broke_off_goes_on_and_grants_follow_the_policy_and_the_test_person
     assert project.grants("livetoken-release") == ACCOUNTS["livetoken-release"] - {password}
 
 
-def test_a_key_that_is_piped_is_never_the_password(project: Project) -> None:
+def test_a_piped_key_is_never_the_password(project: Project) -> None:
     project.put_in_place()
     project.cloud.state.secrets[PASSWORD_SECRET].versions.clear()
     done = project.setup(password="")
@@ -95,11 +96,11 @@ def test_a_key_that_is_piped_is_never_the_password(project: Project) -> None:
     [
         ("", "No Gemini API key was given"),
         ("\n", "No Gemini API key was given"),
-        ("a key\n", "holds a blank"),
+        ("a key\n", "contains a space"),
         ("k\u00e9y\n", "not ASCII"),
     ],
 )
-def test_a_key_that_is_none_is_not_stored(project: Project, typed: str, said: str) -> None:
+def test_an_invalid_key_is_not_stored(project: Project, typed: str, said: str) -> None:
     lines = f"source deploy/lib.sh; add_version {KEY_SECRET} 'Gemini API key' 'try'; echo stored"
     done = project.run("bash", "-c", lines, typed=typed, variables={"LC_ALL": "C.UTF-8"})
     assert done.status == 1
@@ -117,7 +118,7 @@ def test_a_key_that_is_none_is_not_stored(project: Project, typed: str, said: st
         (".gcloudignore", "!policy.lock.json\n", "", "policy.lock.json would not be uploaded"),
     ],
 )
-def test_what_would_not_serve_touches_nothing(
+def test_an_invalid_checkout_changes_nothing(
     project: Project, file: str, old: str, new: str, said: str
 ) -> None:
     project.edit(file, old, new)
@@ -138,8 +139,8 @@ def test_limits_in_redis_need_a_network(project: Project) -> None:
     assert project.cloud.requests == []
 
 
-def test_a_stranger_is_told_what_is_missing(project: Project) -> None:
+def test_an_account_without_access_gets_an_explanation(project: Project) -> None:
     done = project.run("deploy/setup.sh", typed=API_KEY, principal="stranger@example.com")
     assert done.status == 1
-    assert "demo-livetoken cannot be seen" in done.last
+    assert "Could not read the project demo-livetoken" in done.last
     assert project.written == []

@@ -1,7 +1,6 @@
-"""Broken variants of the scripts, and the test that catches each: `make test-deploy-variants`.
+"""Break the scripts on purpose and check that a test fails: `make test-deploy-variants`.
 
-A test that no mistake can fail proves nothing. Each variant is one change of one file; the test
-that is named must fail on it, and not merely be unable to start.
+Each variant is one change to one file. The named test must run on it and fail.
 """
 
 import os
@@ -14,16 +13,19 @@ import pytest
 from project import copy_work_tree
 
 SETUP, LIB, DEPLOY = "deploy/setup.sh", "deploy/lib.sh", "deploy/deploy.sh"
+UPLOAD = "test_upload.py::test_a_deploy_uploads_what_serves_and_nothing_else"
 FROM_NOTHING = "test_setup.py::test_an_empty_project_serves_after_one_command"
-RELEASE = "test_release.py::test_a_release_after_a_rollback_serves_everybody_and_nothing_sticks"
+RELEASE = (
+    "test_release.py::test_a_release_after_a_rollback_gets_all_traffic_and_keeps_no_old_setting"
+)
 ROTATION = (
-    "test_release.py::test_a_rotation_to_a_bad_key_moves_nobody_and_the_next_serves_and_can_go_back"
+    "test_release.py::test_a_bad_new_key_moves_no_traffic_and_a_good_one_serves_and_rolls_back"
 )
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A mistake: what the file says, what it says instead, and the test that fails."""
+    """A mistake: the text of a file, what replaces it, and the test that must fail."""
 
     file: str
     old: str
@@ -44,19 +46,19 @@ VARIANTS = {
         'grant "$RELEASER" roles/secretmanager.secretAccessor secrets',
         FROM_NOTHING,
     ),
-    "a grant to a new account is not tried again": Variant(
+    "a grant to a new account is not retried": Variant(
         SETUP, '[ "$pause" -gt 32 ]', '[ "$pause" -gt 0 ]', FROM_NOTHING
     ),
-    "opened by a role of allUsers": Variant(
+    "the service is opened by a role for allUsers": Variant(
         SETUP,
         "deploy_revision --no-invoker-iam-check",
         "deploy_revision --allow-unauthenticated",
         FROM_NOTHING,
     ),
-    "a later deploy past the scripts serves everybody": Variant(
+    "a later deploy without the scripts gets all traffic": Variant(
         SETUP, '  move "$serving=100" #', "  : #", FROM_NOTHING
     ),
-    "built as the project's default account": Variant(
+    "the build runs as the project's default account": Variant(
         LIB,
         '--build-service-account="projects/$PROJECT/serviceAccounts/$(account "$BUILDER")"',
         "",
@@ -64,88 +66,88 @@ VARIANTS = {
     ),
     "a key that is typed is printed": Variant(
         LIB,
-        "  # printf is bash's own, so",
-        '  say "storing $value"\n  # printf is bash\'s own, so',
+        "  # printf is a bash builtin, so",
+        '  say "storing $value"\n  # printf is a bash builtin, so',
         FROM_NOTHING,
     ),
     "an empty key is stored": Variant(
         LIB,
         '  [ -n "$value" ] || fail',
         "  true || fail",
-        "test_setup.py::test_a_key_that_is_none_is_not_stored",
+        "test_setup.py::test_an_invalid_key_is_not_stored",
     ),
-    "an account is made without looking": Variant(
+    "an account is created without a check that it exists": Variant(
         SETUP,
         '  grep -qxF -- "$(account "$1")" <<<"$accounts" && return\n',
         "",
-        "test_setup.py::test_a_second_run_makes_nothing_and_asks_for_nothing",
+        "test_setup.py::test_a_second_run_creates_nothing_and_asks_for_nothing",
     ),
-    "a release checks nothing before it deploys": Variant(
+    "a release deploys without the preflight": Variant(
         DEPLOY,
         "0:release | 1:release)\n    preflight\n",
         "0:release | 1:release)\n",
-        "test_release.py::test_what_would_not_serve_touches_nothing",
+        "test_release.py::test_an_invalid_checkout_changes_nothing",
     ),
-    "everything here is uploaded": Variant(".gcloudignore", "\n*\n!main.py", "\n!main.py", RELEASE),
-    "callers meet a revision that was not tried": Variant(
+    "the whole checkout is uploaded": Variant(
+        ".gcloudignore", "\n*\n!main.py", "\n!main.py", UPLOAD
+    ),
+    "an untested revision gets traffic": Variant(
         DEPLOY,
         'deploy_revision --no-traffic --tag="$TRIAL"',
         'deploy_revision --tag="$TRIAL"',
         ROTATION,
     ),
-    "a smoke test that fails stops nothing": Variant(
+    "a failed smoke test does not stop the release": Variant(
         DEPLOY, 'smoke "$trial_url" ||', 'smoke "$trial_url" || true ||', ROTATION
     ),
-    "a release promotes what another release tried": Variant(
+    "a release promotes the revision of another release": Variant(
         DEPLOY,
         '[ "$trial" = "$tried" ] ||',
         "true ||",
-        "test_release.py::test_a_release_that_another_overtakes_moves_nobody",
+        "test_release.py::test_a_release_that_loses_its_tag_to_another_moves_no_traffic",
     ),
-    "a canary that failed keeps its address": Variant(
+    "a revision that failed keeps its URL": Variant(
         DEPLOY, "  trap withdraw EXIT", "  :", ROTATION
     ),
-    "a release leaves all callers where they were": Variant(
-        DEPLOY, '  move "$1=100"\n', "", RELEASE
-    ),
-    "a variable that was taken out stays": Variant(
+    "a release moves no traffic": Variant(DEPLOY, '  move "$1=100"\n', "", RELEASE),
+    "a removed variable stays": Variant(
         LIB,
         '--env-vars-file="$ENVIRONMENT"',
         '--update-env-vars="$(sed \'s/: "/=/; s/".*//\' "$ENVIRONMENT" | paste -sd, -)"',
         RELEASE,
     ),
-    "the key is whichever is the newest": Variant(
+    "the key's version is not pinned": Variant(
         LIB,
         "GEMINI_API_KEY=$KEY_SECRET:$version",
         "GEMINI_API_KEY=$KEY_SECRET:latest",
         ROTATION,
     ),
-    "a canary with most of the callers is taken for what serves": Variant(
+    "a canary with most of the traffic counts as the serving revision": Variant(
         LIB,
         ' && [ "$revision" != "$canary" ]',
         "",
-        "test_release.py::test_a_canary_has_its_share_outlives_a_failed_release_and_is_promoted_or_"
-        "taken_away",
+        "test_release.py::test_a_canary_keeps_its_share_through_a_failed_release_and_is_promoted_or_"
+        "removed",
     ),
-    "a key in a pipe becomes the password": Variant(
+    "a piped key becomes the password": Variant(
         SETUP,
         " && [ -t 0 ]; then",
         "; then",
-        "test_setup.py::test_a_key_that_is_piped_is_never_the_password",
+        "test_setup.py::test_a_piped_key_is_never_the_password",
     ),
-    "an alert is made a second time": Variant(
+    "an alert is created twice": Variant(
         "deploy/monitor.sh",
         '  if [ -n "$policy" ]; then',
         "  if false; then",
-        "test_monitor.py::test_what_is_there_is_brought_up_to_date_and_what_is_missing_made",
+        "test_monitor.py::test_what_exists_is_updated_and_what_is_missing_is_created",
     ),
-    "a build releases what failed its tests": Variant(
+    "a build releases despite failed tests": Variant(
         "cloudbuild.yaml",
         "      make test\n",
         "      make test || true\n",
-        "test_pipeline.py::test_a_step_fails_where_its_work_does",
+        "test_pipeline.py::test_a_step_fails_if_its_work_fails",
     ),
-    "a build's image is whichever is the newest": Variant(
+    "a build's image is not pinned": Variant(
         "cloudbuild.yaml",
         "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:528.0.0",
         "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:latest",
@@ -155,10 +157,10 @@ VARIANTS = {
 
 
 def checkout(folder: Path) -> None:
-    """A repository of this work tree, whose own tests can copy it again."""
+    """Copy this work tree into a repository, so that its tests can copy it again."""
     copy_work_tree(folder)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    (folder / ".git/info/exclude").write_text(".venv\n")  # a link, which .gitignore does not name
+    (folder / ".git/info/exclude").write_text(".venv\n")  # .gitignore ignores only a folder
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -167,7 +169,7 @@ def test_a_broken_variant_is_caught(tmp_path: Path, name: str) -> None:
     root = tmp_path / "livetoken"
     checkout(root)
     text = (root / variant.file).read_text()
-    assert text.count(variant.old) == 1, f"{variant.file} holds it {text.count(variant.old)} times"
+    assert text.count(variant.old) == 1, f"{variant.file}: {variant.old!r}"
     (root / variant.file).write_text(text.replace(variant.old, variant.new))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n0", "-x", f"tests/deploy/{variant.caught_by}"],

@@ -1,8 +1,8 @@
-"""Google Cloud's control plane and Cloud Run, on loopback, for real gcloud to talk to.
+"""A stand-in of Google Cloud's control plane and of Cloud Run on loopback, for real gcloud.
 
-It has state and enforces what it knows: permissions by a table of roles, APIs that are not enabled,
-etags, checksums, what cannot be made twice. A revision's code is really started. Each module says
-where a rule is from, and which is a guess; `roles` what each role allows.
+It keeps state and enforces IAM roles, enabled APIs, etags, checksums and name conflicts. It starts
+the code of each revision. Each module names the sources of its rules and marks guesses; `roles`
+lists the permissions of each role.
 """
 
 from cloud.cloud import NAMES, Cloud, Snapshot

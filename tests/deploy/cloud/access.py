@@ -1,4 +1,4 @@
-"""Who may do what: the policies of a resource and of its project, read by the table of roles."""
+"""Permissions: the IAM policies of a resource and of its project, with the table of roles."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _PUBLIC = (ANYBODY, "allAuthenticatedUsers")
 
 
 def member(email: str) -> str:
-    """An account as policies write it."""
+    """An account in the form that policies use."""
     kind = "serviceAccount" if email.endswith("gserviceaccount.com") else "user"
     return f"{kind}:{email}"
 
 
 class Access:
-    """Decides, on the state as it is, whether an account holds a permission."""
+    """Decides from the current state whether an account has a permission."""
 
     def __init__(self, state: State, rules: Rules) -> None:
         self._state = state
         self._rules = rules
 
     def allowed(self, principal: str, permission: str, resource: str) -> bool:
-        """Whether a policy of the resource or of its project gives an account a permission."""
+        """Whether a policy of the resource or of its project grants an account a permission."""
         names = (member(principal), *_PUBLIC) if principal else (ANYBODY,)
         found = False
         for place in {resource, f"projects/{self._state.project}"}:
@@ -37,19 +37,19 @@ class Access:
         return found
 
     def require(self, principal: str, permission: str, resource: str) -> None:
-        """Raise Refused, naming the permission, where it is missing."""
+        """Raise Refused, which names the permission, if the account lacks it."""
         if not self.allowed(principal, permission, resource):
             raise denied(permission, resource)
 
     def held(self, call: Call, resource: str) -> Json:
-        """The answer of `testIamPermissions`: what is asked for and the caller holds."""
+        """The answer to `testIamPermissions`: the requested permissions that the caller has."""
         asked = call.json.get("permissions", [])
         return {"permissions": [x for x in asked if self.allowed(call.principal, x, resource)]}
 
     def require_act_as(self, principal: str, account: str) -> None:
-        """Raise Refused where an account may not be used, is not there or is not visible yet.
+        """Raise Refused if an account may not be used, does not exist or is not visible yet.
 
-        The words are Cloud Run's, as reports of it quote them.
+        The message is Cloud Run's, as quoted in bug reports.
         """
         known = self._state.accounts.get(account)
         resource = f"projects/{self._state.project}/serviceAccounts/{account}"
@@ -67,7 +67,7 @@ class Access:
             asked: the request's body.
 
         Raises:
-            Refused: the etag is old; a role or a member cannot be had.
+            Refused: the etag is old, or a role or member is invalid.
         """
         written = asked.get("policy", {})
         current = self._state.policy(resource)
@@ -106,14 +106,14 @@ class Access:
             raise invalid(f"Service account {email} does not exist.")
 
     def _seen(self, email: str) -> bool:
-        """Whether an account is visible; while it is not, each look brings that nearer."""
+        """Whether an account is visible. Each call counts down until it is."""
         account = self._state.accounts[email]
         account.unseen, unseen = max(0, account.unseen - 1), account.unseen
         return unseen == 0
 
 
 def _counts(policy: Policy, role: str, name: str) -> bool:
-    """Whether a grant is in force; while it is not, each look brings that nearer."""
+    """Whether a grant is in force. Each call counts down until it is."""
     lag = policy.lags.get((role, name), 0)
     policy.lags[role, name] = max(0, lag - 1)
     return lag == 0

@@ -1,4 +1,4 @@
-"""Artifact Registry v1: the repository of the images that source deploys build."""
+"""Artifact Registry v1: the repository for the images of source deploys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TYPES = "type.googleapis.com/google.devtools.artifactregistry.v1"
 
 
 class ArtifactRegistry(Api):
-    """Repositories; the images in them are the state's."""
+    """Repositories. The state has their images."""
 
     name = "artifactregistry.googleapis.com"
 

@@ -1,4 +1,4 @@
-"""A request as an API of the stand-in gets it, the record that is kept of it, and its route."""
+"""A request to an API of the stand-in, its record and its route."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cloud.state import Json
 
 @dataclass(frozen=True)
 class Call:
-    """One request, its TLS ended and its caller known."""
+    """One request, after TLS, with its caller."""
 
     principal: str
-    """The email that the access token stands for; empty where there is none."""
+    """The email of the access token's account; empty without a token."""
     method: str
     host: str
     path: str
@@ -27,14 +27,14 @@ class Call:
     """Names in lower case."""
     body: bytes = field(repr=False)
     names: Mapping[str, str] = field(default_factory=dict)
-    """What stands at the places of the route."""
+    """The values of the placeholders in the route."""
 
     def __getitem__(self, name: str) -> str:
         return self.names[name]
 
     @property
     def json(self) -> Json:
-        """The body. Raises Refused where it is no JSON object."""
+        """The body. Raises Refused if it is not a JSON object."""
         try:
             read: Any = json.loads(self.body or b"{}")
         except ValueError:
@@ -46,7 +46,7 @@ class Call:
 
 @dataclass
 class Record:
-    """One request that arrived, whatever became of it."""
+    """One request that arrived, and its result."""
 
     principal: str
     method: str
@@ -55,13 +55,13 @@ class Record:
     query: Mapping[str, str]
     body: bytes = field(repr=False)
     status: int | None = None
-    """What was answered; None until then, and where the connection was dropped."""
+    """The status of the answer; None before it, or if the connection was dropped."""
     message: str = ""
-    """What a refusal said."""
+    """The message of a refusal."""
 
     @property
     def json(self) -> Any:
-        """The body, parsed; None where it is no JSON."""
+        """The body, parsed; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -85,9 +85,9 @@ Handler: TypeAlias = Callable[[Call], Answer | Json]
 
 
 class Route:
-    """A method and a path; `{name}` is a segment of it, `{name:path}` all the rest.
+    """A method and a path, in which `{name}` is one segment and `{name:path}` is the rest.
 
-    A segment ends before a colon, since Google writes its custom methods behind one.
+    A segment ends before a colon, because Google puts custom methods after one.
     """
 
     def __init__(self, method: str, path: str, handler: Handler) -> None:
@@ -100,6 +100,6 @@ class Route:
         self._pattern = re.compile(pattern + re.escape(parts[-1]))
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
-        """What stands at its places, None where it is another's request."""
+        """The values of the placeholders, or None if a request does not match."""
         found = self._pattern.fullmatch(path) if method == self.method else None
         return found.groupdict() if found else None

@@ -1,4 +1,4 @@
-"""The stand-in as a whole: started, asked, looked at, and set back."""
+"""The whole stand-in: start it, send requests, inspect its state and restore it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from cloud.google import Google
 from cloud.instances import Instances
 from cloud.proxy import Proxy
 from cloud.rules import Rules
+from cloud.run_json import urls
 from cloud.serviceusage import NEW_PROJECT
 from cloud.state import Account, Revision, Service, State
 from cloud.world import World
@@ -35,17 +36,18 @@ from emulator.server import Server
 from emulator.tls import Certificate
 
 OWNER = "owner@example.com"
+PROJECT, NUMBER = "demo-livetoken", "123456789012"
 NAMES = (
     *("*.googleapis.com", "*.run.app", "*.a.run.app"),
     *(f"*.{region}.run.app" for region in ("us-central1", "us-east1", "europe-west1")),
     "*.europe-west3.run.app",
 )
-"""The DNS names that the certificate must have."""
+"""The DNS names that the certificate must contain."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The state and the switches at one moment, and which revisions had an instance."""
+    """The state, the switches, and the revisions that had an instance, at one moment."""
 
     state: State
     rules: Rules
@@ -53,16 +55,13 @@ class Snapshot:
 
 
 class Cloud:
-    """One project of Google Cloud, new and empty, with an owner.
+    """One Google Cloud project, new and empty, with an owner.
 
-    Leaving it fails where a request came that it does not know.
+    Leaving its context raises AssertionError if it got a request that it does not implement.
 
     Args:
-        certificate: must have `NAMES`.
-        issuer: signs who signs in with a password; a new one by default.
-        project: the id of the project.
-        number: its number.
-        platform: variables that every instance has from the platform and not from its service.
+        certificate: must contain `NAMES`.
+        issuer: signs the ID tokens of users; a new one by default.
     """
 
     def __init__(
@@ -70,10 +69,8 @@ class Cloud:
         certificate: Certificate,
         *,
         issuer: Issuer | None = None,
-        project: str = "demo-livetoken",
-        number: str = "123456789012",
-        platform: Mapping[str, str] | None = None,
     ) -> None:
+        project, number = PROJECT, NUMBER
         self._certificate = certificate
         self._stack = ExitStack()
         self._snapshots: WeakSet[Snapshot] = WeakSet()
@@ -83,15 +80,15 @@ class Cloud:
         default = f"{number}-compute@developer.gserviceaccount.com"
         state.accounts[default] = Account(default, number, {"displayName": "Default"})
         trust = {"SSL_CERT_FILE": str(certificate.ca_file)}
-        instances = Instances(self._folder, {**trust, **(platform or {})})
+        instances = Instances(self._folder, trust)
         self.issuer = issuer or Issuer(firebase_project=project)
         self.world = World(state, instances, self.issuer)
         self._google = Google(self.world)
         self.lock = self._google.lock
-        """To be held while the state is read and something may change it."""
+        """Hold it to read the state while something may change it."""
         self._server = Server(self._google, plain=None, tls=0, certificate=certificate)
 
-    # ------------------------------------------------------------------ up and down
+    # ------------------------------------------------------------------ start and stop
 
     def __enter__(self) -> Self:
         self._stack.callback(self.world.instances.keep, ())
@@ -112,12 +109,12 @@ class Cloud:
             raise AssertionError("\n".join(["unknown to the stand-in:", *map(str, self.unknown)]))
 
     def environment(self, folder: Path, principal: str = OWNER) -> dict[str, str]:
-        """The whole environment of a process that meets this cloud and no other host.
+        """The whole environment of a process that can reach this cloud and no other host.
 
-        gcloud, curl and Python's clients need nothing else. The project is not in it.
+        gcloud, curl and Python's clients need nothing else. It does not name the project.
 
         Args:
-            folder: the home of the process, and of gcloud's configuration.
+            folder: the home of the process, with gcloud's configuration.
             principal: the email of the account that acts.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +145,7 @@ class Cloud:
         headers: Mapping[str, str] | None = None,
         method: str = "POST",
     ) -> Reply:
-        """One request over TLS to any host of this cloud."""
+        """Send one request over TLS to any host of this cloud."""
         parts = urlsplit(url)
         context = ssl.create_default_context(cafile=self._certificate.ca_file)
         connection = _Connection(str(parts.hostname), self._port, context)
@@ -161,7 +158,7 @@ class Cloud:
             connection.close()
 
     def snapshot(self) -> Snapshot:
-        """All as it is now. Its instances stay up for as long as somebody has it."""
+        """The current state. Its instances stay up as long as the snapshot exists."""
         with self.lock:
             running = self.world.instances.running() & self.state.revisions()
             made = Snapshot(copy.deepcopy(self.state), copy.deepcopy(self.rules), running)
@@ -169,7 +166,7 @@ class Cloud:
         return made
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Set everything back; requests are forgotten, and what no snapshot needs ends."""
+        """Restore a snapshot, clear the requests, and stop instances that no snapshot needs."""
         with self.lock:
             self.world.rules = copy.deepcopy(snapshot.rules)
             self.world.state = copy.deepcopy(snapshot.state)
@@ -181,11 +178,11 @@ class Cloud:
             self.requests.clear()
             self.refused.clear()
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ state
 
     @property
     def state(self) -> State:
-        """All that is remembered."""
+        """The state of the project."""
         return self.world.state
 
     @property
@@ -195,17 +192,17 @@ class Cloud:
 
     @property
     def requests(self) -> list[Record]:
-        """Every request to an API, in the order of arrival."""
+        """Every request to an API, in order of arrival."""
         return self._google.requests
 
     @property
     def unknown(self) -> list[Record]:
-        """Every request that the stand-in cannot answer."""
+        """Every request that the stand-in does not implement."""
         return self._google.unknown
 
     @property
     def refused(self) -> list[str]:
-        """Every host that is not Google's and was asked for."""
+        """Every request to a host that is not Google's."""
         return self._proxy.refused
 
     def account(self, name: str) -> str:
@@ -213,7 +210,7 @@ class Cloud:
         return f"{name}@{self.state.project}.iam.gserviceaccount.com"
 
     def grants_of(self, email: str) -> set[tuple[str, str]]:
-        """Every resource and role that an account was given, anywhere."""
+        """Every role of an account, with its resource."""
         return {
             (resource, role)
             for resource, policy in self.state.policies.items()
@@ -226,17 +223,17 @@ class Cloud:
         return self.state.services[region, name]
 
     def revision(self, service: str, name: str = "", region: str = "us-central1") -> Revision:
-        """A revision of a service, the newest one by default. Raises KeyError."""
+        """A revision of a service, by default the newest. Raises KeyError."""
         found = self.service(service, region)
         return found.revisions[name or found.latest_created]
 
     def url(self, service: str, region: str = "us-central1", tag: str = "") -> str:
-        """Where a service, or a tag of it, is reached."""
-        url = self._google.run.urls(self.service(service, region))[0]
+        """The URL of a service, or of one of its tags."""
+        url = urls(self.service(service, region), self.state.number)[0]
         return url.replace("://", f"://{tag}---") if tag else url
 
     def traffic(self, service: str, region: str = "us-central1") -> dict[str, int]:
-        """The percent of each revision that serves."""
+        """The percentage of each revision that serves."""
         shares: dict[str, int] = {}
         for each in self.service(service, region).serving:
             if each.get("percent"):
@@ -254,27 +251,27 @@ class Cloud:
         return unpacked(self.state.images[revision.image].source)
 
     def tarball(self) -> dict[str, bytes]:
-        """The files that the newest build was given, whichever it was. Raises IndexError."""
+        """The files of the newest build. Raises IndexError."""
         return unpacked(list(self.state.builds.values())[-1].source)
 
     @property
     def front(self) -> Front:
-        """What stands before the services."""
+        """The front end of the services."""
         return self._google.front
 
     def output(self, revision: Revision) -> str:
-        """What a revision's instance printed."""
+        """The output of a revision's instance."""
         return self.world.instances.output(revision.name)
 
     def end(self, revision: Revision) -> None:
-        """End a revision's instance, as a scale to zero does; the next request starts another."""
+        """Stop a revision's instance, like a scale to zero. The next request starts a new one."""
         with self.lock:
             self.world.instances.end(revision.name)
 
     def leaks(self, secret: bytes) -> list[str]:
-        """Every place where the bytes of a secret are, but the payload of a version.
+        """Every place that contains a secret, plain or in base64, apart from its versions.
 
-        Plain or in base64: in the state, in archives, and in what was sent but to add a version.
+        It searches the state, archives, and every request except those that add a version.
         """
         forms = {secret, base64.b64encode(secret), base64.urlsafe_b64encode(secret)}
         found = [
@@ -287,7 +284,7 @@ class Cloud:
 
 
 def unpacked(archive: bytes) -> dict[str, bytes]:
-    """The files in a zip or a compressed tarball; none where it is neither."""
+    """The files in a zip or a compressed tarball; none if it is neither."""
     if zipfile.is_zipfile(io.BytesIO(archive)):
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             return {name: opened.read(name) for name in opened.namelist() if name[-1] != "/"}
@@ -299,7 +296,7 @@ def unpacked(archive: bytes) -> dict[str, bytes]:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """A connection to a port of loopback, in the name of another host."""
+    """A connection to a port on loopback under another host name."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, timeout=30, context=context)
@@ -326,7 +323,7 @@ def _holds(forms: set[bytes], value: object) -> bool:
 
 
 def _walk(place: str, value: Any) -> Iterable[tuple[str, str | bytes]]:
-    """Every text and all bytes in a value, archives opened, but the payloads of secrets."""
+    """Every string and all bytes in a value and in archives, except the payloads of secrets."""
     if isinstance(value, str | bytes):
         yield place, value
         if isinstance(value, bytes):

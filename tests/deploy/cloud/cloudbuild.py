@@ -1,12 +1,11 @@
 """Cloud Build v1: the builds of source deploys, and `gcloud builds submit`.
 
-Of a build, everything up to its first step is imitated: who may submit it, whether its account can
-read the source and write its log, whether its substitutions fit. The steps are never run here; a
-test runs them, from the tarball that was kept.
+Everything up to the first step of a build is imitated: who may submit it, and whether its account
+can read the source and write the log. The steps do not run here; a test runs them from the stored
+tarball.
 
-"Configure user-specified service accounts": a build with an account of its own must name where its
-log goes. "Substituting variable values": one that the build does not use is refused, unless
-`substitutionOption` allows it or they are mapped into the environment.
+"Configure user-specified service accounts": a build with a custom account must say where its log
+goes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import io
 import re
 import uuid
 import zipfile
-from collections.abc import Iterable
 
 from cloud.call import Call, Route
 from cloud.errors import Unknown, invalid, not_found
@@ -24,13 +22,6 @@ from cloud.state import Build, Image, Json, timestamp
 from cloud.world import Api
 
 _TYPES = "type.googleapis.com/google.devtools.cloudbuild.v1"
-BUILT_IN = frozenset(
-    {
-        *("PROJECT_ID", "PROJECT_NUMBER", "BUILD_ID", "LOCATION", "SERVICE_ACCOUNT"),
-        *("SERVICE_ACCOUNT_EMAIL", "TRIGGER_NAME", "COMMIT_SHA", "REVISION_ID", "SHORT_SHA"),
-        *("REPO_NAME", "REPO_FULL_NAME", "BRANCH_NAME", "TAG_NAME"),
-    }
-)
 
 
 class CloudBuild(Api):
@@ -53,7 +44,7 @@ class CloudBuild(Api):
         ]
 
     def source_deploy(self, call: Call) -> Json:
-        """Build an image from an uploaded zip, as Cloud Run's `builds:submit` has it done."""
+        """Build an image from an uploaded zip, for Cloud Run's `builds:submit`."""
         self.require(call, "cloudbuild.builds.create")
         asked = call.json
         pack = asked.get("buildpackBuild")
@@ -95,6 +86,8 @@ class CloudBuild(Api):
         self.require(call, "cloudbuild.builds.create")
         self.require(call, "serviceusage.services.use")
         asked = call.json
+        if asked.get("substitutions"):
+            raise Unknown("substitutions")
         account = self._account(call, asked.get("serviceAccount"))
         self.access.require_act_as(call.principal, account)
         options = asked.get("options", {})
@@ -109,7 +102,6 @@ class CloudBuild(Api):
                 " build.options.default_logs_bucket_behavior option, or (c) use either"
                 " CLOUD_LOGGING_ONLY / NONE logging options"
             )
-        _check_substitutions(asked)
         source = self._source(asked["source"]["storageSource"], account)
         made = self._made(call, source)
         problem = self.world.rules.build_fails or self._unlogged(account)
@@ -136,7 +128,7 @@ class CloudBuild(Api):
         return self.state.builds[call["build"]]
 
     def _account(self, call: Call, named: str | None) -> str:
-        """The email of a build's account: the one that is named, or the default one."""
+        """The email of a build's account: the named one, or the default."""
         default = f"{self.state.number}-compute@developer.gserviceaccount.com"
         email = named.rpartition("/")[2] if named else default
         return re.sub(r"\$(PROJECT_ID\b|\{PROJECT_ID\})", self.state.project, email)
@@ -183,10 +175,10 @@ class CloudBuild(Api):
         return operation
 
     def _problem(self, account: str, source: bytes) -> str:
-        """Why an image cannot be built; empty where it can.
+        """Why an image cannot be built; empty if it can.
 
-        The buildpack (github.com/GoogleCloudPlatform/buildpacks, cmd/python) wants a `main.py` and
-        compiles whatever is uploaded.
+        The buildpack (github.com/GoogleCloudPlatform/buildpacks, cmd/python) requires a `main.py`
+        and compiles every uploaded module.
         """
         project = f"projects/{self.state.project}"
         permission = "artifactregistry.repositories.uploadArtifacts"
@@ -210,40 +202,3 @@ class CloudBuild(Api):
         if self.access.allowed(account, "logging.logEntries.create", project):
             return ""
         return "The service account running this build does not have permission to write logs"
-
-
-def _check_substitutions(build: Json) -> None:
-    """Raise Refused where a template names what is not given, or nothing uses what is given."""
-    options = build.get("options", {})
-    if options.get("substitutionOption") == "ALLOW_LOOSE":
-        return
-    used = set(_references(build.get("steps", [])))
-    given = set(build.get("substitutions", {}))
-    if missing := sorted(used - given - BUILT_IN):
-        word = "is not a valid built-in substitution"
-        raise invalid(
-            f'invalid value for "build.substitutions": key in the template "{missing[0]}" {word}'
-        )
-    mapped = options.get("automapSubstitutions") or any(
-        step.get("automapSubstitutions") for step in build.get("steps", [])
-    )
-    if (unused := sorted(given - used)) and not mapped:
-        raise invalid(
-            f'invalid value for "build.substitutions": key "{unused[0]}" in the substitution data'
-            " is not matched in the template"
-        )
-
-
-def _references(value: object) -> Iterable[str]:
-    """The names that `$NAME` and `${NAME}` stand for in a template; a script has none."""
-    if isinstance(value, str):
-        for escape, plain, braced in re.findall(r"(\$\$)|\$(_?[A-Z][A-Z0-9_]*)|\$\{(\w+)\}", value):
-            if not escape:
-                yield plain or braced
-    elif isinstance(value, list):
-        for each in value:
-            yield from _references(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name != "script":
-                yield from _references(each)

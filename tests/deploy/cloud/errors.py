@@ -1,4 +1,4 @@
-"""Refusals in the shape of Google's errors (AIP-193, google.rpc.Code)."""
+"""Refusals in the format of Google's errors (AIP-193, google.rpc.Code)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ STATUS_WORDS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
 }
-"""The words of google.rpc.Code and the HTTP status that each is sent with."""
+"""The names in google.rpc.Code, each with its HTTP status."""
 
 
 class Refused(Exception):
     """A request that Google would answer with an error.
 
     Args:
-        status: a word of `STATUS_WORDS`.
+        status: a key of `STATUS_WORDS`.
         message: what gcloud prints.
-        details: further objects, each with its `@type`.
+        details: more objects, each with its `@type`.
     """
 
     def __init__(self, status: str, message: str, details: Sequence[dict[str, Any]] = ()) -> None:
@@ -49,7 +49,7 @@ class Refused(Exception):
 
 
 class Unknown(Exception):
-    """Something that the stand-in does not know; it makes the test fail, and never guesses."""
+    """Something that the stand-in does not implement. It fails the test."""
 
 
 def invalid(message: str) -> Refused:
@@ -69,7 +69,7 @@ def exists(message: str) -> Refused:
 
 
 def denied(permission: str, resource: str) -> Refused:
-    """The refusal that names the missing permission, as most of Google's APIs word it."""
+    """The refusal that names the missing permission, in the words of most of Google's APIs."""
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "IAM_PERMISSION_DENIED",
@@ -81,7 +81,7 @@ def denied(permission: str, resource: str) -> Refused:
 
 
 def disabled(api: str, title: str, project_number: str) -> Refused:
-    """The refusal of an API that the project has not enabled."""
+    """The refusal if the project has not enabled an API."""
     console = "https://console.developers.google.com/apis/api"
     url = f"{console}/{api}/overview?project={project_number}"
     message = (

@@ -1,8 +1,8 @@
-"""What stands before Cloud Run's instances: `*.run.app`, by the table of traffic.
+"""The front end of Cloud Run: it routes `*.run.app` to instances, by the traffic table.
 
-"Container runtime contract" and "Troubleshoot Cloud Run": who may not call gets a page of HTML, 403
-without a credential and 401 with one that is not Google's for this service; an unknown host gets
-404. Paths that end in `z` are kept by the platform: some of them in truth, here all.
+"Container runtime contract" and "Troubleshoot Cloud Run": a caller without permission gets an HTML
+page, with 403 without a credential and 401 with one that is not Google's for this service. An
+unknown host gets 404. Paths that end in `z` are reserved: some of them at Google, all of them here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloud.run import NotReady, Run
+from cloud.run_json import urls
 from cloud.state import Revision, Service
 from cloud.world import World
 
@@ -22,14 +23,14 @@ _OUR_OWN = _HOP_BY_HOP | {"server", "date", "content-length"}
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer to a client of a service. Header names as they came."""
+    """An answer to a client of a service. Header names keep their case."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The first header of that name, in any case."""
+        """The first header of that name, ignoring case."""
         found = (value for each, value in self.headers if each.lower() == name.lower())
         return next(found, None)
 
@@ -38,8 +39,8 @@ class Front:
     """Routes requests to revisions.
 
     Args:
-        world: whose services.
-        run: knows where they are and starts what does not run.
+        world: the services.
+        run: knows their URLs and starts their instances.
     """
 
     def __init__(self, world: World, run: Run) -> None:
@@ -48,9 +49,9 @@ class Front:
         self._asked = 0
 
     def find(self, host: str, authorization: str) -> Revision | Reply:
-        """The revision that a request to a host is for, or the refusal. Call it under the lock."""
+        """The revision for a request to a host, or the refusal. The caller holds the lock."""
         for service in self._world.state.services.values():
-            for url in self._run.urls(service):
+            for url in urls(service, self._world.state.number):
                 tag, dashes, rest = host.partition("---")
                 own = url.removeprefix("https://")
                 if host == own:
@@ -60,7 +61,7 @@ class Front:
         return _page(404, "Page not found", "The requested URL was not found on this server.")
 
     def port(self, revision: Revision) -> int | None:
-        """Where an instance of a revision listens, None where none can start. Under the lock."""
+        """The port of a revision's instance, or None if none starts. The caller holds the lock."""
         running = self._world.instances.of(revision.name)
         if running is None:
             try:
@@ -77,11 +78,11 @@ class Front:
         headers: Sequence[tuple[str, str]],
         body: bytes,
     ) -> Reply:
-        """Carry a request to an instance, with what the platform adds.
+        """Forward a request to an instance, with the headers that the platform adds.
 
         Args:
-            port: the instance's.
-            target: path and query, undecoded.
+            port: the instance's port, if it has one.
+            target: path and query, not decoded.
         """
         if port is None:
             return _page(503, "Service Unavailable", "The service you requested is not available.")
@@ -119,7 +120,7 @@ class Front:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
         chosen = targets[0]
         if not tag:
-            place = self._asked * 37 % 100  # 37 and 100 share no divisor: each hundredth comes once
+            place = self._asked * 37 % 100  # 37 and 100 are coprime, so each value comes once
             self._asked += 1
             for each in targets:
                 chosen = each
@@ -130,7 +131,7 @@ class Front:
 
 
 def _with_platforms(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A client's headers with those that Google's front sets or replaces."""
+    """A client's headers, with those that Google's front end sets or replaces."""
     given = {name.lower(): value for name, value in headers}
     forwarded = given.get("x-forwarded-for")
     client = "127.0.0.1"

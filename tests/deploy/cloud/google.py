@@ -1,4 +1,4 @@
-"""The side where TLS ends: which API or service a request is for, who sends it, and the record."""
+"""The server behind TLS: finds the API or service of a request and its caller, and records it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from cloud.world import Api, World
 from emulator.server import abort
 
 _GCLOUDS_OWN = frozenset({Iam.name, ResourceManager.name})
-"""APIs whose use by a person is counted on gcloud's own project, where they are enabled; a service
-account's is counted on the account's project. A guess, from how gcloud's errors tell of it."""
+"""APIs that count on gcloud's own project if a person calls them, and on the project of the account
+if a service account does. gcloud's project has them enabled. A guess from gcloud's errors."""
 
 
 class Google:
@@ -41,9 +41,9 @@ class Google:
         world: what the APIs work on.
 
     Attributes:
-        lock: held while an API answers, and to be held by whoever looks at the state meanwhile.
-        requests: every request to an API, in the order of arrival.
-        unknown: every request that the stand-in cannot answer.
+        lock: held while an API answers; hold it to read the state at the same time.
+        requests: every request to an API, in order of arrival.
+        unknown: every request that the stand-in does not implement.
     """
 
     def __init__(self, world: World) -> None:
@@ -85,7 +85,7 @@ class Google:
         await answer(scope, receive, send)
 
     def _serve(self, request: Request, host: str, body: bytes) -> Reply:
-        """A request to a service's own host."""
+        """Answer a request to the host of a service."""
         with self.lock:
             found = self.front.find(host, request.headers.get("authorization", ""))
             if isinstance(found, Reply):
@@ -99,7 +99,7 @@ class Google:
         return self.front.forward(port, request.method, target.decode("latin-1"), headers, body)
 
     def _control(self, request: Request, host: str, body: bytes) -> Response | None:
-        """A request to an API; None where the connection is to be dropped."""
+        """Answer a request to an API; None drops the connection."""
         path = request.scope["path"]
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         query = dict(parse_qsl(request.url.query, keep_blank_values=True))
@@ -122,10 +122,8 @@ class Google:
                 record.message = refusal.message
                 answer = Answer(refusal.body, refusal.code)
             except Unknown as error:
-                answer = self._unanswered(record, f"the stand-in does not know {error}")
-            except (
-                Exception
-            ):  # a mistake of the stand-in: the test is told, and gcloud has an answer
+                answer = self._unanswered(record, f"the stand-in does not implement {error}")
+            except Exception:  # a bug in the stand-in: report it to the test, and answer gcloud
                 answer = self._unanswered(record, traceback.format_exc())
             record.status = answer.status
         if isinstance(answer.body, bytes):
@@ -133,7 +131,7 @@ class Google:
         return JSONResponse(answer.body, answer.status, dict(answer.headers))
 
     def _unanswered(self, record: Record, message: str) -> Answer:
-        """A 404, since gcloud asks again for half a minute where a status is 500 or above."""
+        """Answer with 404, because gcloud retries 500 and above for half a minute."""
         self.unknown.append(record)
         record.message = message
         return Answer({"error": {"code": 404, "message": message, "status": "UNIMPLEMENTED"}}, 404)
@@ -155,7 +153,7 @@ class Google:
         return answer if isinstance(answer, Answer) else Answer(answer)
 
     def _authenticate(self, call: Call) -> None:
-        """Raise Refused where the token is nobody's, or may not use the project that it names."""
+        """Raise Refused if the token is unknown, or may not use the named project."""
         email, state = call.principal, self._world.state
         service_account = email.endswith("gserviceaccount.com")
         if "@" not in email or (service_account and email not in state.accounts):

@@ -1,4 +1,4 @@
-"""Identity and Access Management v1: service accounts, and who may use them."""
+"""Identity and Access Management v1: service accounts and their policies."""
 
 from __future__ import annotations
 

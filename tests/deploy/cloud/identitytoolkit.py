@@ -1,7 +1,7 @@
-"""Identity Platform v1, as a Firebase app signs in: one person with a password.
+"""Identity Platform v1, for sign-in to a Firebase app: one user with a password.
 
-Errors as "Firebase Auth REST API" lists them; with protection against email enumeration, which is
-on in new projects, an unknown email and a wrong password are told by one word.
+The errors are from "Firebase Auth REST API". New projects have email enumeration protection, so an
+unknown email and a wrong password give the same error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cloud.world import Api
 
 
 class IdentityToolkit(Api):
-    """Signing in. It asks for no access token, and belongs to the project of the API key."""
+    """Sign-in. It needs no access token; the API key names the project."""
 
     name = "identitytoolkit.googleapis.com"
     always_on = True

@@ -1,4 +1,4 @@
-"""Instances of revisions: real processes of functions-framework, each in the files of its build."""
+"""Instances of revisions: functions-framework processes, each in the files of its build."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from emulator.function import Function, NotStarted
 
 _Key: TypeAlias = tuple[str, str, frozenset[tuple[str, str]]]
 _NOWHERE = "/proc/nonexistent"
-"""A folder that nobody can make, not even root."""
+"""A folder that not even root can create."""
 
 
 class Instances:
-    """The running processes. Revisions of the same files and variables share one.
+    """The running processes. Revisions with the same files and variables share one.
 
-    Such a process has the `K_REVISION` of the revision that started it.
+    A shared process has the `K_REVISION` of the revision that started it.
 
     Args:
-        folder: takes the unpacked files and the logs.
-        platform: variables that every instance has from the platform and not from its service,
-            such as where the metadata server is.
+        folder: for the unpacked files and the logs.
+        platform: variables that the platform gives every instance.
     """
 
     def __init__(self, folder: Path, platform: Mapping[str, str]) -> None:
@@ -44,15 +43,15 @@ class Instances:
         variables: Mapping[str, str],
         probe: str | None = None,
     ) -> Function:
-        """An instance of a revision, a running one where there is one.
+        """An instance of a revision: the running one, or a new one.
 
         Args:
-            variables: the plain ones and the secrets' values.
-            probe: a path that must be served when it has started.
+            variables: the plain variables and the values of the secrets.
+            probe: a path that must answer once the instance has started.
 
         Raises:
-            NotStarted: it ended before it listened, or the probe failed; the message is what it
-                printed.
+            NotStarted: it ended before it listened, or the probe failed. The message is its
+                output.
         """
         digest = hashlib.sha256(image.source).hexdigest()[:16]
         key = digest, image.target, frozenset(variables.items())
@@ -65,7 +64,7 @@ class Instances:
         return known
 
     def of(self, revision: str) -> Function | None:
-        """A revision's running instance, None where there is none."""
+        """A revision's running instance, or None."""
         found = self._running.get(self._revisions[revision]) if self._has(revision) else None
         return found if found is not None and found.process.poll() is None else None
 
@@ -81,14 +80,14 @@ class Instances:
             self._running.pop(key).stop()
 
     def keep(self, revisions: Iterable[str]) -> None:
-        """Stop what belongs to none of these revisions."""
+        """Stop the instances of all other revisions."""
         wanted = set(revisions)
         self._revisions = {name: key for name, key in self._revisions.items() if name in wanted}
         for key in self._running.keys() - set(self._revisions.values()):
             self._running.pop(key).stop()
 
     def output(self, revision: str) -> str:
-        """What a revision's instance printed; empty where none was started."""
+        """The output of a revision's instance; empty if none was started."""
         return self._running[self._revisions[revision]].output() if self._has(revision) else ""
 
     def _has(self, revision: str) -> bool:
@@ -130,7 +129,7 @@ class Instances:
 
 
 def _serves(function: Function, path: str) -> bool:
-    """Whether a GET of a path is answered, and not with an error."""
+    """Whether a GET of a path gets an answer other than an error."""
     connection = http.client.HTTPConnection("127.0.0.1", function.port, timeout=10)
     try:
         connection.request("GET", path)

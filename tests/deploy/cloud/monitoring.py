@@ -1,7 +1,7 @@
-"""Cloud Monitoring (v3 and v1) and Cloud Logging's metrics (v2): what arrives is stored as it is.
+"""Cloud Monitoring (v3 and v1) and Cloud Logging's metrics (v2), which store what they get.
 
-Nothing in it is validated; a test parses it into Google's own types. A dashboard is replaced only
-by whoever names its present etag ("projects.dashboards.patch", Monitoring v1).
+Nothing is validated; a test parses the files into Google's own types. An update of a dashboard must
+name its current etag ("projects.dashboards.patch", Monitoring v1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ class Monitoring(Api):
                 Route("POST", every, self._create),
                 Route("GET", one, self._get),
                 Route("PATCH", one, self._update),
-                Route("DELETE", one, self._delete),
             ]
         return routes
 
@@ -72,15 +71,8 @@ class Monitoring(Api):
     def _etag(self, kind: str) -> Json:
         return {"etag": f"v{self.state.next()}"} if kind == "dashboards" else {}
 
-    def _delete(self, call: Call) -> Json:
-        kind, stored = self._kind(call)
-        self.require(call, f"monitoring.{kind}.delete")
-        self._found(call, stored)
-        del stored[call["id"]]
-        return {}
-
     def _kind(self, call: Call) -> tuple[str, dict[str, Json]]:
-        """Which of the three a request is about, and where they are kept."""
+        """The kind of resource in a request, and the stored resources of that kind."""
         kind = call.path.split("/")[4]
         return kind, {
             "alertPolicies": self.state.alert_policies,
@@ -106,7 +98,6 @@ class Logging(Api):
             Route("POST", metrics, self._create),
             Route("GET", f"{metrics}/{{metric:path}}", self._get),
             Route("PUT", f"{metrics}/{{metric:path}}", self._update),
-            Route("DELETE", f"{metrics}/{{metric:path}}", self._delete),
         ]
 
     def _list(self, call: Call) -> Json:
@@ -129,12 +120,6 @@ class Logging(Api):
         self.require(call, "logging.logMetrics.update")
         self.state.log_metrics[call["metric"]] = {**call.json, "name": call["metric"]}
         return self.state.log_metrics[call["metric"]]
-
-    def _delete(self, call: Call) -> Json:
-        self.require(call, "logging.logMetrics.delete")
-        self._found(call)
-        del self.state.log_metrics[call["metric"]]
-        return {}
 
     def _found(self, call: Call) -> Json:
         if call["metric"] not in self.state.log_metrics:

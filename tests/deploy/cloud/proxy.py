@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that leads every host to one place, and no other host anywhere."""
+"""An HTTP proxy on loopback that sends Google's hosts to one port and refuses all others."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LOOPBACK = "127.0.0.1"
 
 
 class Proxy:
-    """A proxy for `CONNECT`, in a thread of its own.
+    """A proxy for `CONNECT`, in its own thread.
 
     Args:
-        port: where every tunnel ends, on loopback.
-        leads_to: whether a host may be asked for.
+        port: the port on loopback at the end of every tunnel.
+        leads_to: whether a host is allowed.
 
     Attributes:
-        refused: what was asked for and not led anywhere, as `host:port` or, without `CONNECT`, as
-            the request's first line.
+        refused: the refused requests, as `host:port` or, without `CONNECT`, as the first line of
+            the request.
     """
 
     def __init__(self, port: int, leads_to: Callable[[str], bool]) -> None:
@@ -84,7 +84,7 @@ class Proxy:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy until the end, and pass the end on."""
+    """Copy all data, then close the other side."""
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()

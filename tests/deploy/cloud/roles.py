@@ -1,6 +1,6 @@
-"""What each role allows, as far as the stand-in asks for permissions.
+"""The permissions of each role, as far as the stand-in checks them.
 
-Read, in November 2026, with the permissions of APIs that are not imitated here left out:
+Read in November 2026, without the permissions of APIs that are not imitated here:
 
 - `run.sourceDeveloper`, `run.builder`, `run.viewer`, `run.invoker`: "Cloud Run IAM roles"
   (docs.cloud.google.com/run/docs/reference/iam/roles);
@@ -10,11 +10,11 @@ Read, in November 2026, with the permissions of APIs that are not imitated here 
   `firebaseappcheck.tokenVerifier`, `cloudbuild.builds.editor`: the dumps of
   `gcloud iam roles describe` in github.com/iann0036/iam-dataset.
 
-Guesses: `owner` holds every permission there is; `artifactregistry.*`, `storage.*` and
-`run.developer` are written from memory, and `run.admin` is every permission of Cloud Run.
+Guesses: `owner` has every permission; `artifactregistry.*`, `storage.*` and `run.developer` are
+from memory, and `run.admin` has every permission of Cloud Run.
 
-A notable consequence: nothing but `run.admin` and `owner` holds `run.services.setIamPolicy`, which
-is asked for to make a service public in either way ("Allowing public access", Cloud Run).
+Only `run.admin` and `owner` have `run.services.setIamPolicy`, which both ways to make a service
+public require ("Allowing public access", Cloud Run).
 """
 
 from __future__ import annotations
@@ -154,18 +154,18 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         }.items()
     }
 )
-"""The permissions of every role that the stand-in knows."""
+"""Every role that the stand-in knows, with its permissions."""
 
 
 def allows(role: str, permission: str) -> bool:
-    """Whether a role holds a permission."""
+    """Whether a role has a permission."""
     return bool(ROLES[role] & {permission, EVERYTHING})
 
 
 def fits(role: str, kind: str) -> bool:
     """Whether a role may be granted on a resource of a kind, such as `secretmanager`.
 
-    Guess: on anything but a project, whatever holds a permission of the resource's API.
+    A guess: outside a project, any role with a permission of the resource's API.
     """
     return kind == "project" or any(
         each == EVERYTHING or each.startswith(f"{kind}.") for each in ROLES[role]

@@ -1,4 +1,4 @@
-"""What a test may set: how strict the stand-in is, and what goes wrong."""
+"""What a test can change: how strict the stand-in is, and which requests fail."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Outcome: TypeAlias = int | Literal["drop"]
 
 @dataclass
 class Fault:
-    """Requests that are not answered as they should be, and that change nothing."""
+    """Requests that fail and change nothing."""
 
     method: str
     place: str
-    """A regular expression that is searched in host and path, such as `run.googleapis.com/`."""
+    """A regular expression to search in host and path, such as `run.googleapis.com/`."""
     outcome: Outcome = 503
-    """A status, or `drop`: the connection ends without an answer."""
+    """A status, or `drop` to close the connection without an answer."""
     skip: int = 0
-    """How many matching requests pass before."""
+    """How many matching requests succeed first."""
     times: int = 1
-    """How many are hit after that."""
+    """How many fail after that."""
 
     def hits(self, method: str, host: str, path: str) -> bool:
-        """Whether this request is hit; it counts."""
+        """Whether this request fails. Each call counts as one request."""
         if method != self.method or not re.search(self.place, host + path):
             return False
         if self.skip:
@@ -38,33 +38,30 @@ class Fault:
 
 @dataclass
 class Person:
-    """Somebody who can sign in with a password."""
+    """A user who can sign in with a password."""
 
     name: str = "bob"
-    """Whose token it is, of `emulator.people`."""
+    """The name in `emulator.people` whose token the user gets."""
     email: str = "bob@example.com"
     password: str = field(default="bob-password-0123", repr=False)
     claims: Json = field(default_factory=dict)
-    """Claims in the place of theirs."""
+    """Claims that replace those of that person."""
 
 
 @dataclass
 class Rules:
-    """The switches. What Google does by default is what they say by default."""
+    """The switches. The defaults are Google's defaults."""
 
     unseen: int = 0
-    """How often an account that is made from now on is refused before it is visible: as a member
-    of a policy, and as the account of a service."""
+    """How many uses of a new account fail before it is visible: as a member of a policy, or as the
+    account of a service."""
     lag: int = 0
-    """How often a grant that is made from now on is overlooked before it counts."""
+    """How many checks ignore a new grant before it counts."""
     domain_restricted: bool = False
     """Whether an organization's policy refuses `allUsers` (domain restricted sharing)."""
     build_fails: str = ""
-    """Why the next builds fail, where they do."""
-    empty_payload_refused: bool = True
-    """Whether a secret's version must have content. Google's API does refuse it, with "Secret
-    Payload cannot be empty" (quoted in the issues of several projects, not in its reference)."""
+    """Why the next builds fail; empty if they do not."""
     faults: list[Fault] = field(default_factory=list)
     person: Person = field(default_factory=Person)
     web_api_key: str = "AIza-web-api-key-of-the-stand-in"
-    """The Firebase web API key, which is no secret."""
+    """The Firebase web API key, which is public."""

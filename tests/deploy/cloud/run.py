@@ -1,24 +1,22 @@
 """Cloud Run: services and revisions by the v1 (knative) API, and source builds by v2.
 
-What is enforced, and where it is from:
+Enforced, with the sources:
 
 - a change that names an old `resourceVersion` is refused with 409 (knative's API conventions);
-- the account of a revision must be there, and the deployer must be allowed to act as it ("Service
-  identity"; the words are quoted from many reports);
-- to make a service public without IAM takes `run.services.setIamPolicy` ("Allowing public
-  access"); that it is asked for only where the setting changes is a guess;
-- a secret must be there, have the version, and be readable for the account of the revision, or the
-  revision is not ready ("Configure secrets for services"; the words of the refusal are quoted from
-  reports, those for what is missing are a guess);
+- the account of a revision must exist, and the deployer must be allowed to act as it ("Service
+  identity"; the message is quoted from many bug reports);
+- making a service public without IAM requires `run.services.setIamPolicy` ("Allowing public
+  access"); that only a change of the setting requires it is a guess;
+- a secret must exist, have the version, and be readable by the account of the revision, or the
+  revision is not ready ("Configure secrets for services"; the message for a missing permission is
+  quoted from bug reports, those for missing secrets are guesses);
 - a revision whose process ends before it listens is not ready (the contract for containers);
-- the newest revision, and one that serves or has a tag, cannot be deleted ("Manage revisions"; for
-  tags a guess);
-- a startup probe by HTTP must be answered with less than 400 ("Configure container health checks");
+- an HTTP startup probe must be answered with less than 400 ("Configure container health checks");
 - reserved names of variables, and the ranges of concurrency and timeout ("Container runtime
   contract", "Maximum concurrent requests").
 
-Guesses: a change takes effect before it is answered, where Google takes seconds to minutes; a
-revision's number is the service's generation; the hash in a service's older URL.
+Guesses: a change takes effect before it is answered, while Google needs seconds to minutes; the
+number of a revision is the generation of the service; the hash in the older URL of a service.
 """
 
 from __future__ import annotations
@@ -30,21 +28,20 @@ import uuid
 from cloud import traffic
 from cloud.call import Call, Route
 from cloud.cloudbuild import CloudBuild
-from cloud.errors import Refused, Unknown, exists, invalid, not_found, precondition
+from cloud.errors import Refused, Unknown, exists, invalid, not_found
+from cloud.run_json import API, REGIONS, condition, revision_json, service_json, urls
 from cloud.state import Image, Json, Revision, Service, timestamp
 from cloud.traffic import NotServed
 from cloud.world import Api, World
 from emulator.function import Function, NotStarted
 
 PUBLIC = "run.googleapis.com/invoker-iam-disabled"
-_API = "serving.knative.dev/v1"
 _RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
 _LETTERS = "bcdfghjklmnpqrstvwxz"
-_CODES = {"us-central1": "uc", "europe-west1": "ew", "europe-west3": "ey", "us-east1": "ue"}
 
 
 class NotReady(Exception):
-    """Why a revision is not ready: a reason in one word, and a message."""
+    """A revision is not ready. It has a one-word reason and a message."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -62,17 +59,15 @@ class Run(Api):
         super().__init__(world)
 
     def table(self) -> list[Route]:
-        space = f"/apis/{_API}/namespaces/{{project}}"
+        space = f"/apis/{API}/namespaces/{{project}}"
         service = "/v1/projects/{project}/locations/{location}/services/{service}"
         return [
             Route("GET", f"{space}/services", self._list),
             Route("POST", f"{space}/services", self._create),
             Route("GET", f"{space}/services/{{service}}", self._get),
             Route("PUT", f"{space}/services/{{service}}", self._replace),
-            Route("DELETE", f"{space}/services/{{service}}", self._delete),
             Route("GET", f"{space}/revisions", self._revisions),
             Route("GET", f"{space}/revisions/{{revision}}", self._revision),
-            Route("DELETE", f"{space}/revisions/{{revision}}", self._delete_revision),
             Route("GET", "/v1/projects/{project}/locations", self._locations),
             Route("GET", "/v1/projects/{project}/locations/-/services", self._list),
             Route("GET", f"{service}:getIamPolicy", self._policy),
@@ -91,18 +86,18 @@ class Run(Api):
         self.require(call, "run.services.list")
         region = _region(call)
         found = [each for each in self.state.services.values() if region in ("", each.region)]
-        items = [self._described(each) for each in found]
-        return {"apiVersion": _API, "kind": "ServiceList", "metadata": {}, "items": items}
+        items = [service_json(each, self.state.number) for each in found]
+        return {"apiVersion": API, "kind": "ServiceList", "metadata": {}, "items": items}
 
     def _locations(self, call: Call) -> Json:
-        """The regions, which gcloud asks for where something is not found in one."""
+        """The regions, which gcloud requests if a region does not have a resource."""
         self.require(call, "run.locations.list")
         name = f"projects/{self.state.project}/locations"
-        return {"locations": [{"name": f"{name}/{x}", "locationId": x} for x in _CODES]}
+        return {"locations": [{"name": f"{name}/{x}", "locationId": x} for x in REGIONS]}
 
     def _get(self, call: Call) -> Json:
         self.require(call, "run.services.get", self._resource(call))
-        return self._described(self._service(call))
+        return service_json(self._service(call), self.state.number)
 
     def _create(self, call: Call) -> Json:
         asked = call.json
@@ -114,7 +109,7 @@ class Run(Api):
             self.require(call, "run.services.setIamPolicy")
         made = Service(region, name, {}, {})
         self._change(call, made, asked, dry_run=call.query.get("dryRun") == "all")
-        return self._described(made)
+        return service_json(made, self.state.number)
 
     def _replace(self, call: Call) -> Json:
         self.require(call, "run.services.update", self._resource(call))
@@ -127,18 +122,10 @@ class Run(Api):
         if _is_open(asked["metadata"]) != self.is_open(service):
             self.require(call, "run.services.setIamPolicy", self._resource(call))
         self._change(call, service, asked, dry_run=call.query.get("dryRun") == "all")
-        return self._described(service)
-
-    def _delete(self, call: Call) -> Json:
-        self.require(call, "run.services.delete", self._resource(call))
-        service = self._service(call)
-        del self.state.services[service.region, service.name]
-        self.state.policies.pop(self._resource(call), None)
-        self.world.instances.keep(self.state.revisions())
-        return {"apiVersion": _API, "kind": "Status", "status": "Success"}
+        return service_json(service, self.state.number)
 
     def _change(self, call: Call, service: Service, asked: Json, *, dry_run: bool) -> None:
-        """Give a service the metadata and the spec that were asked for, and follow them."""
+        """Store the requested metadata and spec of a service, and apply them."""
         spec = asked["spec"]
         targets = spec.get("traffic") or traffic.EVERYTHING_TO_LATEST
         template = spec["template"]
@@ -153,7 +140,7 @@ class Run(Api):
         stable = {
             "name": service.name,
             "namespace": self.state.number,
-            "selfLink": f"/apis/{_API}/namespaces/{self.state.number}/services/{service.name}",
+            "selfLink": f"/apis/{API}/namespaces/{self.state.number}/services/{service.name}",
             "uid": service.metadata.get("uid", str(uuid.uuid4())),
             "creationTimestamp": service.metadata.get("creationTimestamp", timestamp()),
             "generation": generation,
@@ -170,7 +157,7 @@ class Run(Api):
                     "serving.knative.dev/creator", call.principal
                 ),
                 "serving.knative.dev/lastModifier": call.principal,
-                "run.googleapis.com/urls": json.dumps(self.urls(service)),
+                "run.googleapis.com/urls": json.dumps(urls(service, self.state.number)),
                 "run.googleapis.com/ingress-status": "all",
             },
         }
@@ -183,7 +170,7 @@ class Run(Api):
             self.state.services[service.region, service.name] = service
 
     def _check_template(self, call: Call, service: Service, template: Json) -> None:
-        """Raise Refused where no revision can be made of a template."""
+        """Raise Refused if a template is invalid."""
         where = "spec.template.spec"
         spec = template["spec"]
         name = _template_name(template)
@@ -211,7 +198,7 @@ class Run(Api):
         self._image(spec["containers"][0])
 
     def _image(self, container: Json) -> tuple[str, Image]:
-        """The digest and the image that a container names. Raises Refused."""
+        """The digest and the image of a container. Raises Refused."""
         uri, _, digest = str(container["image"]).partition("@")
         digest = digest or self.state.tags.get(uri, "")
         if digest not in self.state.images:
@@ -219,7 +206,7 @@ class Run(Api):
         return digest, self.state.images[digest]
 
     def _release(self, service: Service, template: Json) -> None:
-        """Make the next revision, and see whether it starts."""
+        """Create the next revision, and check that it starts."""
         suffix = "".join(random.choices(_LETTERS, k=3))
         name = _template_name(template) or f"{service.name}-{service.generation:05d}-{suffix}"
         digest, _ = self._image(template["spec"]["containers"][0])
@@ -244,10 +231,10 @@ class Run(Api):
             service.latest_ready = name
 
     def start(self, revision: Revision) -> Function:
-        """An instance of a revision, with its secrets as they are now.
+        """An instance of a revision, with the current values of its secrets.
 
         Raises:
-            NotReady: it has none, and why.
+            NotReady: none can start.
         """
         variables = revision.variables
         for place, entry in enumerate(revision.container.get("env", [])):
@@ -270,7 +257,7 @@ class Run(Api):
             ) from None
 
     def _secret(self, revision: Revision, source: Json, field: str) -> str:
-        """The payload that a variable is to have."""
+        """The value of a variable that refers to a secret."""
         name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
         full = f"projects/{self.state.number}/secrets/{name}/versions/{key}"
         default = f"{self.state.number}-compute@developer.gserviceaccount.com"
@@ -294,7 +281,7 @@ class Run(Api):
         return version.payload.decode()
 
     def _serve(self, service: Service) -> None:
-        """Move the traffic as the spec says, where it can be moved, and say how all is."""
+        """Apply the traffic of the spec if it can serve, and set the conditions."""
         created = service.revisions[service.latest_created]
         problem, reason = ("", "") if created.ready else (created.message, created.reason)
         routes = ""
@@ -303,9 +290,9 @@ class Run(Api):
         except NotServed as error:
             routes = str(error)
         service.conditions = [
-            _condition("Ready", problem or routes, reason or "RevisionFailed"),
-            _condition("ConfigurationsReady", problem, reason),
-            _condition("RoutesReady", routes or (problem if not service.serving else ""), reason),
+            condition("Ready", problem or routes, reason or "RevisionFailed"),
+            condition("ConfigurationsReady", problem, reason),
+            condition("RoutesReady", routes or (problem if not service.serving else ""), reason),
         ]
 
     def _service(self, call: Call) -> Service:
@@ -331,33 +318,16 @@ class Run(Api):
         region = _region(call)
         wanted = _selector(call.query.get("labelSelector", ""))
         items = [
-            self._revision_described(revision)
+            revision_json(revision, self.state)
             for service in self.state.services.values()
             for revision in reversed(service.revisions.values())
             if region in ("", service.region) and self._matches(revision, wanted)
         ]
-        return {"apiVersion": _API, "kind": "RevisionList", "metadata": {}, "items": items}
+        return {"apiVersion": API, "kind": "RevisionList", "metadata": {}, "items": items}
 
     def _revision(self, call: Call) -> Json:
         self.require(call, "run.revisions.get")
-        return self._revision_described(self._found(call))
-
-    def _delete_revision(self, call: Call) -> Json:
-        self.require(call, "run.revisions.delete")
-        revision = self._found(call)
-        service = self.state.services[revision.region, revision.service]
-        if revision.name in {each["revisionName"] for each in service.serving}:
-            message = f"Revision '{revision.name}' cannot be directly deleted because it is"
-            raise precondition(f"{message} actively serving.")
-        if revision.name == service.latest_created:
-            message = f"Revision '{revision.name}' cannot be directly deleted because it is the"
-            raise precondition(f"{message} latest created revision of service '{service.name}'.")
-        del service.revisions[revision.name]
-        if service.latest_ready == revision.name:
-            ready = [name for name, each in service.revisions.items() if each.ready]
-            service.latest_ready = ready[-1] if ready else ""
-        self.world.instances.keep(self.state.revisions())
-        return {"apiVersion": _API, "kind": "Status", "status": "Success"}
+        return revision_json(self._found(call), self.state)
 
     def _found(self, call: Call) -> Revision:
         region = _region(call)
@@ -367,7 +337,7 @@ class Run(Api):
         raise not_found(f"Resource '{call['revision']}' of kind 'REVISION' in region '{region}'")
 
     def _matches(self, revision: Revision, wanted: dict[str, str]) -> bool:
-        labels = self._revision_described(revision)["metadata"]["labels"]
+        labels = revision_json(revision, self.state)["metadata"]["labels"]
         return all(labels.get(name) == value for name, value in wanted.items())
 
     # ------------------------------------------------------------------ policies
@@ -383,86 +353,21 @@ class Run(Api):
         return self.access.set_policy(self._resource(call), "run", call.json).as_json()
 
     def _test(self, call: Call) -> Json:
-        """Which permissions the caller holds, on a service that may not be there yet."""
+        """The permissions of the caller on a service, which need not exist yet."""
         return self.access.held(call, self._resource(call))
 
     def is_open(self, service: Service) -> bool:
-        """Whether a service asks no IAM who calls it."""
+        """Whether everybody may call a service without IAM."""
         return _is_open(service.metadata)
-
-    # ------------------------------------------------------------------ as the API shows it
-
-    def urls(self, service: Service) -> list[str]:
-        """Where a service is reached: by its project's number, and by the older way."""
-        code = _CODES.get(service.region, "xx")
-        return [
-            f"https://{service.name}-{self.state.number}.{service.region}.run.app",
-            f"https://{service.name}-{_hash(self.state.number)}-{code}.a.run.app",
-        ]
-
-    def _described(self, service: Service) -> Json:
-        older = self.urls(service)[1]
-        shown = [
-            each | ({"url": older.replace("://", f"://{each['tag']}---")} if "tag" in each else {})
-            for each in service.serving
-        ]
-        status: Json = {
-            "observedGeneration": service.generation if service.metadata else 0,
-            "conditions": service.conditions,
-            "latestCreatedRevisionName": service.latest_created,
-            "traffic": shown,
-            "url": older,
-            "address": {"url": older},
-        }
-        if service.latest_ready:
-            status["latestReadyRevisionName"] = service.latest_ready
-        return {
-            "apiVersion": _API,
-            "kind": "Service",
-            "metadata": service.metadata,
-            "spec": service.spec,
-            "status": status,
-        }
-
-    def _revision_described(self, revision: Revision) -> Json:
-        image, digest = self.state.images[revision.image].uri, revision.image
-        labels = {
-            **revision.metadata.get("labels", {}),
-            "serving.knative.dev/service": revision.service,
-            "serving.knative.dev/configuration": revision.service,
-            "serving.knative.dev/configurationGeneration": str(revision.generation),
-            "cloud.googleapis.com/location": revision.region,
-        }
-        return {
-            "apiVersion": _API,
-            "kind": "Revision",
-            "metadata": {
-                "name": revision.name,
-                "namespace": self.state.number,
-                "creationTimestamp": revision.created,
-                "generation": 1,
-                "labels": labels,
-                "annotations": revision.metadata.get("annotations", {}),
-            },
-            "spec": revision.spec,
-            "status": {
-                "observedGeneration": 1,
-                "imageDigest": f"{image}@{digest}",
-                "conditions": [
-                    _condition("Ready", revision.message, revision.reason),
-                    _condition("ResourcesAvailable", revision.message, revision.reason),
-                ],
-            },
-        }
 
 
 def _region(call: Call) -> str:
-    """The region that a host is for; empty for the one of all."""
+    """The region of a host; empty for the global host."""
     return call.host.removesuffix(Run.name).removesuffix("-")
 
 
 def _is_open(metadata: Json) -> bool:
-    """Whether an annotation, which gcloud writes with a capital, turns IAM off for callers."""
+    """Whether an annotation turns IAM off for callers. gcloud writes it as `True`."""
     return str(metadata.get("annotations", {}).get(PUBLIC)).lower() == "true"
 
 
@@ -470,17 +375,6 @@ def _template_name(template: Json) -> str:
     return str(template.get("metadata", {}).get("name", ""))
 
 
-def _condition(kind: str, problem: str, reason: str) -> Json:
-    condition = {"type": kind, "status": "True", "lastTransitionTime": timestamp()}
-    return condition | (
-        {"status": "False", "message": problem, "reason": reason, "severity": ""} if problem else {}
-    )
-
-
 def _selector(text: str) -> dict[str, str]:
     pairs = (each.partition("=") for each in text.split(",") if each)
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _hash(number: str) -> str:
-    return f"{int(number) * 2_654_435_761 % 36**10:010x}"[:10]

@@ -1,14 +1,14 @@
-"""Secret Manager v1: secrets, their versions, and who may read them.
+"""Secret Manager v1: secrets, their versions and policies.
 
-"Add a secret version" and the REST reference of `projects.secrets.versions`: an addition and an
-access name the CRC32C of the payload, and a payload that does not fit its checksum is refused.
+"Add a secret version" and the REST reference of `projects.secrets.versions`: adding and reading a
+version transmit the CRC32C of the payload, and a payload with a wrong checksum is refused. An empty
+payload is refused with "Secret Payload cannot be empty" (quoted in issues of several projects).
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from typing import Literal
 
 from cloud.call import Call, Route
 from cloud.errors import exists, invalid, not_found, precondition
@@ -37,9 +37,6 @@ class SecretManager(Api):
             Route("GET", f"{secret}/versions", self._versions),
             Route("GET", version, self._version),
             Route("GET", f"{version}:access", self._access),
-            Route("POST", f"{version}:enable", self._enable),
-            Route("POST", f"{version}:disable", self._disable),
-            Route("POST", f"{version}:destroy", self._destroy),
         ]
 
     def _create(self, call: Call) -> Json:
@@ -77,7 +74,7 @@ class SecretManager(Api):
         secret = self._secret(call)
         asked = call.json.get("payload", {})
         payload = base64.b64decode(asked.get("data", ""))
-        if not payload and self.world.rules.empty_payload_refused:
+        if not payload:
             raise invalid("Secret Payload cannot be empty.")
         if len(payload) > LARGEST:
             raise invalid(f"The payload is larger than {LARGEST} bytes.")
@@ -115,28 +112,6 @@ class SecretManager(Api):
         data = base64.b64encode(version.payload).decode()
         payload = {"data": data, "dataCrc32c": str(crc32c(version.payload))}
         return {"name": self._version_name(secret, version), "payload": payload}
-
-    def _enable(self, call: Call) -> Json:
-        return self._move(call, "enable", "ENABLED")
-
-    def _disable(self, call: Call) -> Json:
-        return self._move(call, "disable", "DISABLED")
-
-    def _destroy(self, call: Call) -> Json:
-        return self._move(call, "destroy", "DESTROYED")
-
-    def _move(
-        self, call: Call, verb: str, state: Literal["ENABLED", "DISABLED", "DESTROYED"]
-    ) -> Json:
-        self.require(call, f"secretmanager.versions.{verb}", self._resource(call))
-        secret, version = self._found(call)
-        if version.state == "DESTROYED":
-            name = self._version_name(secret, version)
-            raise precondition(f"Secret Version [{name}] is in DESTROYED state.")
-        version.state = state
-        if state == "DESTROYED":
-            version.payload = b""
-        return self._version_described(secret, version)
 
     def _secret(self, call: Call) -> Secret:
         secret = self.state.secrets.get(call["secret"])

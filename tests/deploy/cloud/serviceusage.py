@@ -35,18 +35,18 @@ TITLES: Mapping[str, str] = MappingProxyType(
         }.items()
     }
 )
-"""What can be enabled here: the APIs that a deployment of livetoken might want."""
+"""The APIs that can be enabled here."""
 
 NEW_PROJECT = frozenset(
     f"{name}.googleapis.com"
     for name in ("logging", "monitoring", "serviceusage", "storage", "storage-api")
 )
-"""What a new project has enabled ("Services enabled by default", Service Usage), as far as it is
-imitated here."""
+"""The APIs that a new project has enabled ("Services enabled by default", Service Usage), as far as
+they are imitated here."""
 
 
 class ServiceUsage(Api):
-    """Enables APIs. It is itself always on: it could not be enabled otherwise."""
+    """Enables APIs. It is always enabled itself."""
 
     name = "serviceusage.googleapis.com"
     always_on = True

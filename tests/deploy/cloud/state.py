@@ -1,4 +1,4 @@
-"""All that the stand-in remembers of one project. Plain data: a copy of it is a snapshot."""
+"""The state of one project. It is plain data, so a copy is a snapshot."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass
 class Policy:
-    """An IAM policy: who holds which roles on one resource, without any conditions."""
+    """An IAM policy: the members of each role on one resource, without conditions."""
 
     members: dict[str, set[str]] = field(default_factory=dict)
     """Per role, its members: `user:…`, `serviceAccount:…`, `allUsers`."""
     version: int = 0
-    """Grows with each change; the etag says it."""
+    """Grows with each change; the etag contains it."""
     lags: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Per role and member, how often the grant is still overlooked."""
+    """Per role and member, how many more checks ignore the grant."""
 
     @property
     def etag(self) -> str:
@@ -40,9 +40,9 @@ class Account:
     email: str
     unique_id: str
     body: Json
-    """What it was created with: its display name and description."""
+    """Its display name and description."""
     unseen: int = 0
-    """How many more requests are refused before it is visible to the rest of Google."""
+    """How many more uses fail before other services see it."""
 
 
 @dataclass
@@ -52,21 +52,22 @@ class Version:
     number: int
     payload: bytes = field(repr=False)
     created: str
-    state: Literal["ENABLED", "DISABLED", "DESTROYED"] = "ENABLED"
+    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
 
 
 @dataclass
 class Secret:
     name: str
     body: Json
-    """What it was created with: replication, labels."""
+    """Its replication and labels."""
     created: str
     versions: dict[int, Version] = field(default_factory=dict)
 
     def find(self, version: str) -> Version | None:
-        """A version by its number or `latest`, which is the newest one in any state.
+        """A version by its number, or `latest`.
 
-        The newest, and not the newest that is enabled ("Access a secret version", Secret Manager).
+        `latest` is the newest version in any state, not the newest enabled one ("Access a secret
+        version", Secret Manager).
         """
         if version == "latest":
             return self.versions[max(self.versions)] if self.versions else None
@@ -85,42 +86,42 @@ class Bucket:
 
 @dataclass
 class Build:
-    """A run of Cloud Build: of a source deploy, or of `gcloud builds submit`."""
+    """A build: of a source deploy, or of `gcloud builds submit`."""
 
     id: str
     location: str
     body: Json
-    """The build as the API shows it."""
+    """The build in the API's format."""
     source: bytes = field(repr=False)
-    """The archive that it was given: a zip of a source deploy, else a tarball."""
+    """The source: a zip for a source deploy, otherwise a tarball."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A container image: here, the source that it was built from."""
+    """A container image, represented by its source."""
 
     uri: str
-    """Repository and name, without tag and digest."""
+    """Its repository and name, without tag and digest."""
     source: bytes = field(repr=False)
     """The zip."""
     target: str
-    """The name of the function in it."""
+    """The name of its function."""
 
 
 @dataclass
 class Revision:
-    """A revision of a service. What it is never changes; how it fares does."""
+    """A revision of a service. Only its readiness ever changes."""
 
     name: str
     region: str
     service: str
     generation: int
-    """The service's generation that made it."""
+    """The generation of the service that created it."""
     created: str
     metadata: Json
-    """Labels and annotations of its template."""
+    """The labels and annotations of its template."""
     spec: Json
-    """Its template's spec: one container, its account, its limits."""
+    """The spec of its template: one container, its account and its limits."""
     image: str
     """The digest of its image."""
     ready: bool = False
@@ -135,7 +136,7 @@ class Revision:
 
     @property
     def account(self) -> str:
-        """The email of its runtime account."""
+        """The email of the account that it runs as."""
         return str(self.spec.get("serviceAccountName", ""))
 
     @property
@@ -146,7 +147,7 @@ class Revision:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Per variable the secret that it holds, as `secret:version`."""
+        """Per variable with a secret, the secret as `secret:version`."""
         references = {
             each["name"]: each["valueFrom"]["secretKeyRef"]
             for each in self.container.get("env", [])
@@ -162,15 +163,15 @@ class Service:
     region: str
     name: str
     metadata: Json
-    """Labels, annotations, and what Cloud Run itself puts there."""
+    """Labels and annotations, including Cloud Run's own."""
     spec: Json
-    """The template of the next revision, and the traffic as it was asked for."""
+    """The template of the next revision, and the requested traffic."""
     revisions: dict[str, Revision] = field(default_factory=dict)
-    """By name, the oldest first."""
+    """By name, oldest first."""
     latest_created: str = ""
     latest_ready: str = ""
     serving: list[Json] = field(default_factory=list)
-    """The traffic as it is: `revisionName`, `percent`, `tag`, `latestRevision`."""
+    """The actual traffic: `revisionName`, `percent`, `tag`, `latestRevision`."""
     conditions: list[Json] = field(default_factory=list)
 
     @property
@@ -180,7 +181,7 @@ class Service:
 
 @dataclass
 class State:
-    """One project and all in it."""
+    """One project and its resources."""
 
     project: str
     number: str
@@ -204,10 +205,10 @@ class State:
     dashboards: dict[str, Json] = field(default_factory=dict)
     log_metrics: dict[str, Json] = field(default_factory=dict)
     count: int = 0
-    """How many things have been numbered."""
+    """The last number that `next` returned."""
 
     def next(self) -> int:
-        """A number that nothing here has."""
+        """A new number."""
         self.count += 1
         return self.count
 
@@ -216,10 +217,10 @@ class State:
         return {name for each in self.services.values() for name in each.revisions}
 
     def policy(self, resource: str) -> Policy:
-        """The policy of a resource, an empty one where none was set."""
+        """The policy of a resource; an empty one if none was set."""
         return self.policies.setdefault(resource, Policy())
 
 
 def timestamp() -> str:
-    """The present as the APIs write it."""
+    """The current time in the APIs' format."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

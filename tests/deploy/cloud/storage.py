@@ -1,4 +1,4 @@
-"""Cloud Storage's JSON API v1: buckets, and the archives that deploys and builds upload."""
+"""Cloud Storage's JSON API v1: buckets, and the archives of deploys and builds."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Storage(Api):
         return self._object_described(bucket, name)
 
     def _may(self, call: Call, permission: str) -> None:
-        """Raise Refused in this API's words, which name the account."""
+        """Raise Refused with this API's message, which names the account."""
         if not self.access.allowed(call.principal, permission, f"buckets/{call['bucket']}"):
             message = f"{call.principal} does not have {permission} access to the Google Cloud"
             ending = f"Storage bucket. Permission '{permission}' denied on resource"
@@ -138,9 +138,9 @@ class Storage(Api):
 
 
 def _parts(call: Call) -> tuple[Json, bytes]:
-    """The two parts of a multipart upload: the object's description and its content.
+    """The two parts of a multipart upload: the metadata of the object and its content.
 
-    gcloud puts the boundary in single quotes in the header, and without them in the body.
+    gcloud puts the boundary in single quotes in the header, but not in the body.
     """
     _, _, boundary = call.headers["content-type"].partition("boundary=")
     boundary = "--" + boundary.strip("\"'")
@@ -149,6 +149,6 @@ def _parts(call: Call) -> tuple[Json, bytes]:
 
 
 def _content(part: bytes) -> bytes:
-    """What stands between a part's header and the line break before the next boundary."""
+    """A part without its header and the line break before the next boundary."""
     _, _, content = part.replace(b"\n\n", b"\r\n\r\n", 1).partition(b"\r\n\r\n")
     return content.removesuffix(b"\n").removesuffix(b"\r")

@@ -1,9 +1,9 @@
-"""Which revision serves how much: the traffic as it is asked for, made into the traffic as it is.
+"""Turns the requested traffic of a service into its actual traffic.
 
 "Rollbacks, gradual rollouts, and traffic migration" (Cloud Run), and knative's serving spec: a
-target names a revision or says `latestRevision`, percents add up to 100, a tag is another way in.
-What cannot be served leaves the traffic as it was, and the service's conditions say so; the words
-for a revision that is not there are quoted from reports.
+target names a revision or sets `latestRevision`, percents add up to 100, a tag has its own URL. If
+a target cannot serve, the traffic does not change and the conditions of the service say so; the
+message for a missing revision is quoted from bug reports.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ EVERYTHING_TO_LATEST: list[Json] = [{"latestRevision": True, "percent": 100}]
 
 
 class NotServed(Exception):
-    """Why the traffic cannot be moved as it was asked for."""
+    """The requested traffic cannot be served. The message says why."""
 
 
 def check(targets: list[Json]) -> None:
-    """Raise Refused where targets cannot be had at all."""
+    """Raise Refused if the targets are invalid."""
     where = "spec.traffic"
     percents = [int(target.get("percent", 0)) for target in targets]
     if any(not 0 <= percent <= 100 for percent in percents) or sum(percents) != 100:
@@ -34,10 +34,10 @@ def check(targets: list[Json]) -> None:
 
 
 def served(service: Service, targets: list[Json]) -> list[Json]:
-    """The targets of a service with the revision that each of them is now.
+    """The targets of a service, each with its current revision.
 
     Raises:
-        NotServed: one of them is not there, or is not ready.
+        NotServed: a revision does not exist or is not ready.
     """
     made = []
     for target in targets:

@@ -1,4 +1,4 @@
-"""What every API works on, and what an API is."""
+"""The base class of the APIs, and the world that they share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emulator.issuer import Issuer
 
 
 class World:
-    """The state, the switches, and what runs."""
+    """The state, the switches and the running instances."""
 
     def __init__(self, state: State, instances: Instances, issuer: Issuer) -> None:
         self.rules = Rules()
@@ -35,16 +35,16 @@ class World:
 
 
 class Api(ABC):
-    """One of Google's APIs: its hosts and its routes.
+    """One of Google's APIs: its hosts and routes.
 
-    Every handler runs under the one lock; it raises `Refused` for what Google would refuse and
-    `Unknown` for what the stand-in cannot tell.
+    Every handler holds the lock. It raises `Refused` for what Google would refuse, and `Unknown`
+    for what the stand-in does not implement.
     """
 
     name: ClassVar[str]
-    """As it is enabled, and as its host is called."""
+    """The name to enable it, which is also its host."""
     always_on: ClassVar[bool] = False
-    """Whether it works in every project."""
+    """Whether it works without being enabled."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -63,17 +63,17 @@ class Api(ABC):
         return self.world.access
 
     def serves(self, host: str) -> bool:
-        """Whether a host is this API's: its own or a regional one."""
+        """Whether a host belongs to this API, including regional hosts."""
         return host == self.name or host.endswith(f"-{self.name}")
 
     def require(self, call: Call, permission: str, resource: str = "") -> None:
-        """Raise Refused where the caller lacks a permission on a resource, or on the project."""
+        """Raise Refused if the caller lacks a permission on a resource, or on the project."""
         self.access.require(call.principal, permission, resource or self.project(call))
 
     def project(self, call: Call) -> str:
-        """The full name of the project of a request, whose routes call it `project`.
+        """The full name of the project in a request.
 
-        Raises Refused for any other project, in the words for one that may exist.
+        Raises Refused for any other project, as Google does for one that may exist.
         """
         asked = call.names.get("project", self.state.project)
         if asked not in (self.state.project, self.state.number, "_", "-"):
@@ -82,7 +82,7 @@ class Api(ABC):
         return f"projects/{self.state.project}"
 
     def answer(self, call: Call) -> Answer | Json | None:
-        """The answer to a request, None where it has no route."""
+        """The answer to a request, or None without a route for it."""
         for route in self.routes:
             names = route.match(call.method, call.path)
             if names is not None:
