@@ -19,7 +19,7 @@ PROJECT = "demo-livetoken"
 
 
 @contextmanager
-def running(seconds: float = 60.0) -> Iterator[str]:
+def running(seconds: float = 120.0) -> Iterator[str]:
     """Run the emulator in its own folder; it takes about eight seconds to start.
 
     Args:
