@@ -1,9 +1,9 @@
-"""What the page weighs, and how long a person waits for a first token and for a session.
+"""The size of the page, and the time to a first token and a session.
 
     make test-clients, or PYTHONPATH=. python bench/page.py
 
-Headless Chromium, the real function and the stand-ins share this machine: no network is in these
-figures, nor Gemini's own time. Each tab is new, and its cache empty.
+Headless Chromium, the real function and the stand-ins run on this machine, so the figures include
+neither a network nor Gemini. Each tab is new, with an empty cache.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Response, sync_playwright
 from emulator.function import ROOT
 
 TABS = 9
-POLICY = ROOT / "tests/policy.toml"  # the shipped one: 30 tokens an hour
+POLICY = ROOT / "tests/policy.toml"  # 30 tokens an hour
 TIMES = """
 async () => {
   const { Conversation, getToken } = await import("/clients/web/livetoken.js");
@@ -54,7 +54,7 @@ STEPS = ("page loaded", "first token", "session open", "first sound")
 
 @contextmanager
 def page_url() -> Iterator[str]:
-    """Where the page is, of a `make run` of its own."""
+    """Run the emulator, and yield the URL of its page."""
     with tempfile.NamedTemporaryFile("w+") as output:
         run = subprocess.Popen(
             [sys.executable, "-m", "emulator"],
@@ -76,7 +76,7 @@ def page_url() -> Iterator[str]:
 
 
 def weigh(browser: Browser, url: str) -> None:
-    """Print what the page loads, and what of it an app copies."""
+    """Print the size of the page, and of livetoken.js alone."""
     answers: list[Response] = []
     with browser.new_context() as context:
         page = context.new_page()
@@ -88,13 +88,13 @@ def weigh(browser: Browser, url: str) -> None:
 
 
 def weight(*bodies: bytes) -> str:
-    """How much that is, as it stands and with each compressed."""
+    """The total size, plain and with each file compressed."""
     plain, packed = (sum(map(len, each)) for each in (bodies, map(gzip.compress, bodies)))
     return f"{plain / 1000:6.1f} kB, {packed / 1000:5.1f} kB by gzip"
 
 
 def measure(browser: Browser, url: str) -> None:
-    """Print how long each step takes."""
+    """Print the time of each step."""
     taken: list[list[float]] = []
     for _ in range(TABS):
         with browser.new_context() as context:
@@ -107,7 +107,7 @@ def measure(browser: Browser, url: str) -> None:
 
 
 def main() -> None:
-    """Print both."""
+    """Print sizes and times."""
     with page_url() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         weigh(browser, url)

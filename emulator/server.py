@@ -10,7 +10,6 @@ import asyncio
 import socket
 import threading
 from collections.abc import MutableMapping
-from types import TracebackType
 from typing import Any
 
 import uvicorn
@@ -104,12 +103,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _url(self, scheme: str) -> str:

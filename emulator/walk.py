@@ -30,7 +30,7 @@ class Walk:
 
     Args:
         profile: the profile to ask for.
-        gemini_tls_url: where the stand-in of Gemini listens with TLS; None for the real Gemini.
+        gemini_tls_url: where the stand-in for Gemini listens with TLS; None for the real Gemini.
         clock: the clock of the stand-in; None for the real Gemini, which leaves out the steps
             that wait until a token has expired.
     """

@@ -1,4 +1,4 @@
-"""The stand-in of Gemini at work, and the ways in which its tests ask it."""
+"""A running stand-in for Gemini, and helpers for its tests."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ AUDIO: Any = {"response_modalities": ["AUDIO"]}
 
 
 class MovingClock(Clock):
-    """A clock that a test moves for good."""
+    """A clock that tests move forward."""
 
     def advance(self, seconds: float) -> None:
         self.by += timedelta(seconds=seconds)
 
     def at(self, seconds: float) -> str:
-        """The moment after some seconds, in RFC 3339."""
+        """The time in some seconds, in RFC 3339."""
         return (self() + timedelta(seconds=seconds)).isoformat()
 
 
 class StandIn:
-    """A stand-in that runs, and ways to ask it."""
+    """A running stand-in, and ways to call it."""
 
     def __init__(self, certificate: Certificate) -> None:
         self.clock = MovingClock()
@@ -61,7 +61,7 @@ class StandIn:
     def post(
         self, body: Any, version: str = "v1alpha", key: str | None = KEY, query: str = ""
     ) -> tuple[int, Any]:
-        """The status and the parsed answer of one mint."""
+        """Mint once; returns the status and the parsed answer."""
         status, _, data = self.raw(body, version, key, query)
         return status, json.loads(data)
 
@@ -79,7 +79,7 @@ class StandIn:
             call.close()
 
     def token(self, setup: Any = SETUP, **body: Any) -> str:
-        """The name of a token, minted over REST."""
+        """Mint a token over REST, and return its name."""
         whole = {"uses": 1, "bidiGenerateContentSetup": setup, **body}
         status, answer = self.post({k: v for k, v in whole.items() if v is not None})
         assert status == 200, answer
@@ -90,7 +90,7 @@ class StandIn:
         return genai.Client(api_key=key, http_options=options)
 
     def talk(self, token: str, text: str = "hello", config: Any = None, **of: Any) -> list[Any]:
-        """One session with the SDK: its setup, one turn, everything that came back."""
+        """Run a session with the SDK: one turn. Returns all messages."""
 
         async def session() -> list[Any]:
             live = self.sdk(token, of.pop("version", "v1alpha")).aio.live
@@ -103,7 +103,7 @@ class StandIn:
         return asyncio.run(session())
 
     def refusal(self, token: str, config: Any = None, **of: Any) -> int:
-        """The close code with which the SDK is refused a session."""
+        """The close code of a session that the SDK cannot open."""
         with pytest.raises(errors.APIError) as refused:
             self.talk(token, config=config, **of)
         return int(refused.value.code)
@@ -115,13 +115,13 @@ class StandIn:
         version: str = "v1alpha",
         slash: str = "/",
     ) -> ClientConnection:
-        """A socket the way JavaScript opens one."""
+        """Open a socket as JavaScript does."""
         base = self.server.url.replace("http", "ws")
         path = f"{slash}ws/google.ai.generativelanguage.{version}.GenerativeService.{method}"
         return connect(base + path + (f"?access_token={token}" if token else ""), open_timeout=5)
 
     def closed(self, ws: ClientConnection, *messages: Any) -> int:
-        """The code with which the socket is closed after these messages."""
+        """Send messages, and return the code with which the socket closes."""
         for message in messages:
             ws.send(message if isinstance(message, str | bytes) else json.dumps(message))
         with pytest.raises(ConnectionClosed) as end:
@@ -144,7 +144,7 @@ def message(ws: ClientConnection) -> dict[str, Any]:
 
 
 def turn(ws: ClientConnection, *sent: Any) -> list[dict[str, Any]]:
-    """What comes back up to the end of the turn."""
+    """Send messages, and return the answers up to the end of the turn."""
     for item in sent:
         ws.send(json.dumps(item))
     got = [message(ws)]
@@ -155,7 +155,7 @@ def turn(ws: ClientConnection, *sent: Any) -> list[dict[str, Any]]:
 
 @contextmanager
 def opened(stand_in: StandIn, token: str, client: Any = None) -> Iterator[ClientConnection]:
-    """A socket that has got its setupComplete."""
+    """A socket after its setupComplete."""
     with stand_in.socket(token) as ws:
         ws.send(json.dumps({"setup": client if client is not None else {"model": MODEL}}))
         assert message(ws) == {"setupComplete": {}}
@@ -163,7 +163,7 @@ def opened(stand_in: StandIn, token: str, client: Any = None) -> Iterator[Client
 
 
 def start(stand_in: StandIn, token: str, client: Any = None) -> None:
-    """Starts one session and leaves it."""
+    """Start one session, and close it."""
     with opened(stand_in, token, client):
         pass
 
@@ -179,7 +179,7 @@ def words(messages: list[dict[str, Any]], which: str = "outputTranscription") ->
 
 
 def said(messages: list[Any]) -> str:
-    """The transcription of what the SDK was answered."""
+    """The transcript of the answer that the SDK received."""
     found = [m.server_content.output_transcription for m in messages if m.server_content]
     return "".join(one.text for one in found if one)
 

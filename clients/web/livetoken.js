@@ -84,7 +84,7 @@ const WORKS_AFTER = 30_000; // ms after which a session works even if Gemini has
 const LONGEST_WAIT = 30; // seconds; with a longer Retry-After the conversation ends
 const STALE = 5_000; // ms after which audio is too old to send
 
-/** There is no token or no session. */
+/** Getting a token or opening a session failed, or the session ended. */
 export class LivetokenError extends Error {
   /**
    * @param {string} reason A reason from livetoken's table of errors; or UNREACHABLE (no answer of
@@ -244,7 +244,7 @@ const ended = ({ code, reason }) =>
 /**
  * One conversation over several connections. It gets a new token with the last handle and resumes
  * when Gemini sends `goAway`, before a token expires, when a connection is lost, and when the
- * device is online again. Without `session_resumption` in the profile there are no handles, and
+ * device is online again. Without `session_resumption` in the profile Gemini sends no handles, and
  * the conversation ends with its connection.
  */
 export class Conversation {

@@ -1,4 +1,4 @@
-"""Firebase's own Auth emulator, as firebase-tools brings it."""
+"""Firebase's Auth emulator, from firebase-tools."""
 
 import http.client
 import json
@@ -15,15 +15,15 @@ from emulator.function import free_port
 
 FIREBASE = Path(__file__).parent / "node_modules/.bin/firebase"
 PROJECT = "demo-livetoken"
-"""A project whose name begins with `demo-` is nobody's, and nothing of Google's is asked."""
+"""The emulator never contacts Google for a project whose name begins with `demo-`."""
 
 
 @contextmanager
-def running(patience: float = 60.0) -> Iterator[str]:
-    """The emulator in a folder of its own; it takes some eight seconds to start.
+def running(seconds: float = 120.0) -> Iterator[str]:
+    """Run the emulator in its own folder; it takes about eight seconds to start.
 
     Args:
-        patience: seconds within which it must answer.
+        seconds: the time in which it must start.
 
     Yields:
         Its host and port.
@@ -44,7 +44,7 @@ def running(patience: float = 60.0) -> Iterator[str]:
                 start_new_session=True,
             )
         try:
-            end = time.monotonic() + patience
+            end = time.monotonic() + seconds
             while not _answers(port):
                 assert process.poll() is None and time.monotonic() < end, log.read_text()
                 time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Clients outside of pytest's process, and how a test has them take a step."""
+"""Clients outside pytest's process, which a test controls step by step."""
 
 import json
 import os
@@ -8,30 +8,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from playwright.sync_api import Browser, Page
 
 HERE = Path(__file__).parent
-PATIENCE = 30.0
-"""Seconds after which a program is given up; it gives up a step sooner by itself."""
+DEADLINE = 30.0
+"""Seconds after which a program is killed; its own limit for a step is shorter."""
 
 
 class Client(Protocol):
-    """Whatever takes steps: a program, or what is loaded in a page."""
+    """A client: a program, or a function in a page."""
 
     def take(self, step: str, **asked: Any) -> Any:
-        """Have it take a step, and return what came of it. Raises AssertionError."""
+        """Let it take a step, and return the result. Raises AssertionError."""
         ...
 
 
 class Program:
-    """A client that takes a step a line on its standard input, and answers on its output.
+    """A client that reads one step per line from standard input, and writes the results.
 
     Args:
-        command: starts it, in this folder.
-        environment: variables on top of this process's own.
+        command: its command, run in this folder.
+        environment: variables in addition to those of this process.
     """
 
     def __init__(
@@ -49,51 +49,46 @@ class Program:
     def take(self, step: str, **asked: Any) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        giving_up = Timer(PATIENCE, self._process.kill)
-        giving_up.start()
+        deadline = Timer(DEADLINE, self._process.kill)
+        deadline.start()
         try:
             self._process.stdin.write(json.dumps({"step": step, **asked}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         finally:
-            giving_up.cancel()
+            deadline.cancel()
         assert line, f"{self._process.args!r} ended"
-        return came(json.loads(line))
+        return result(json.loads(line))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
 
 @dataclass(frozen=True)
 class Tab:
-    """A client in a page, which is a function of its window."""
+    """A client that is a function of a page's window."""
 
     page: Page
     name: str
 
     def take(self, step: str, **asked: Any) -> Any:
         call = f"asked => window.{self.name}(asked)"
-        return came(self.page.evaluate(call, {"step": step, **asked}))
+        return result(self.page.evaluate(call, {"step": step, **asked}))
 
 
-def came(answer: Any) -> Any:
-    """What came of a step that did not fail."""
+def result(answer: Any) -> Any:
+    """The result of a step, which must not have failed."""
     assert "failed" not in answer, answer["failed"]
     return answer
 
 
 @contextmanager
 def tab(browser: Browser, origin: str, name: str) -> Iterator[Tab]:
-    """A client in a tab of its own, which takes any certificate."""
+    """A client in its own tab, which accepts any certificate."""
     with browser.new_context(ignore_https_errors=True) as context:
         page = context.new_page()
         page.goto(origin)
@@ -101,5 +96,5 @@ def tab(browser: Browser, origin: str, name: str) -> Iterator[Tab]:
 
 
 def node_22() -> Path | str:
-    """The Node that npm installs, or else the machine's."""
+    """The Node that npm installed, or that of the machine."""
     return next(HERE.glob("node_modules/node-linux-*/bin/node"), "node")

@@ -1,4 +1,4 @@
-"""What all tests share: a browser, a page with the clients that run in it, an Auth emulator."""
+"""Shared by all tests: a browser, a page with clients, and an Auth emulator."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ CHATTER = (
 
 @pytest.fixture(scope="session")
 def outside() -> Iterator[Outside]:
-    """All that is not on this machine, as the browser sees it."""
+    """The proxy that the browser uses for other machines."""
     with Outside() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Browser]:
-    """Chromium, once: Playwright allows one of its kind in a thread, and a start costs a second.
+    """Chromium, started once: Playwright allows one in a thread, and a start takes a second.
 
-    Its microphone hears `voice`, and what it asks of other machines goes to `outside`.
+    Its microphone plays `voice`, and its requests to other machines go to `outside`.
     """
     heard = tmp_path_factory.mktemp("voice") / "voice.wav"
     voice.write(heard)
@@ -41,7 +41,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iter
                 f"--use-file-for-fake-audio-capture={heard}",
                 f"--proxy-server={outside.address}",
                 "--autoplay-policy=user-gesture-required",
-                # What Chromium asks Google by itself about any page, and no page can help.
+                # Chromium's own requests to Google, which no page causes.
                 f"--disable-features={','.join(CHATTER)}",
             ],
         )
@@ -51,14 +51,14 @@ def chromium(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iter
 
 @pytest.fixture(scope="session")
 def page(chromium: Browser) -> Iterator[str]:
-    """The origin of a page with the clients for browsers."""
+    """The origin of a page with the browser clients."""
     with pages.serving("in_browser.mjs") as origin:
         yield origin
 
 
 @pytest.fixture(scope="session")
 def signing(shared: Stack) -> Iterator[SigningProxy]:
-    """The Auth emulator, once, behind the proxy that signs its tokens."""
+    """The Auth emulator, started once, behind the proxy that signs its tokens."""
     with auth_emulator.running() as emulator:
         proxy = SigningProxy(emulator, shared.issuer)
         with proxy.serving():

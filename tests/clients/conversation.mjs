@@ -1,4 +1,4 @@
-// An app that holds its conversations by livetoken.js, one at a time.
+// An app that uses livetoken.js, with one conversation at a time.
 
 import { Conversation } from "../../clients/web/livetoken.js";
 
@@ -62,7 +62,7 @@ export function conversation(transport) {
       return { heard: words, sounded: audio !== "" };
     },
 
-    /** Speak by the microphone's way. @param {{data: string}} asked */
+    /** Send audio as a microphone does. @param {{data: string}} asked */
     async speak({ data }) {
       audio = words = "";
       held.send({ realtimeInput: { audio: { data, mimeType: "audio/pcm;rate=16000" } } });
@@ -71,8 +71,8 @@ export function conversation(transport) {
       return { heard: words };
     },
 
-    /** Lose the connection, until there is another. */
-    async lose() {
+    /** Lose the connection, and wait for the next one. */
+    async reconnect() {
       const before = held.token;
       session.close();
       await until(() => held.state === "open" && held.token !== before);
@@ -83,7 +83,7 @@ export function conversation(transport) {
     async again() {
       const second = new Conversation(source, { onmessage: () => {}, transport });
       const { token } = held;
-      if (!token) throw new Error("there is none yet");
+      if (!token) throw new Error("the conversation has no token yet");
       return await second.start(token).then(
         () => ({ opened: true }),
         ({ reason, code, message }) => ({ reason, code, message }),

@@ -1,4 +1,4 @@
-// What a test of livetoken.js does in a page: `talk` begins a conversation that it can look into.
+// Helpers for tests of livetoken.js in a page: `talk` starts a conversation and records it.
 
 import { Conversation, getToken, overWebSocket } from "/clients/web/livetoken.js";
 
@@ -6,18 +6,18 @@ import { Conversation, getToken, overWebSocket } from "/clients/web/livetoken.js
 /** @typedef {import("/clients/web/livetoken.js").Session} Session */
 
 /**
- * Where tokens come from. Of `idTokens` and `appCheckTokens` the first is the one that is at hand,
- * the last what a renewal brings.
+ * The source of tokens. The first of `idTokens` and `appCheckTokens` is the current one, the last
+ * the renewed one.
  * @typedef {{ url: string, idTokens: string[], appCheckTokens?: string[], profile?: string }} Given
  */
 
-/** Whether a renewal was asked for, each time that a token was. */
+/** Whether each request for a token forced a new one. */
 export const asked = {
   /** @type {boolean[]} */ idToken: [],
   /** @type {boolean[]} */ appCheckToken: [],
 };
 
-/** What came of the last `talk`. */
+/** The record of the last `talk`. */
 export const seen = {
   /** @type {string[]} */ states: [],
   /** @type {string[]} */ said: [],
@@ -26,7 +26,7 @@ export const seen = {
 };
 
 /**
- * A token, or the error in its place.
+ * Get a token, or the error.
  * @param {Given} given
  */
 export const get = (given) =>
@@ -36,7 +36,7 @@ export const get = (given) =>
   });
 
 /**
- * Begins a conversation; unless `start` is false, it is open afterwards.
+ * Create a conversation, and start it unless `start` is false.
  * @param {Given} given
  */
 export async function talk(given, { start = true } = {}) {

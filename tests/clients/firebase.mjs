@@ -32,7 +32,7 @@ export function firebase() {
 
   return {
     /**
-     * Start an app that nobody is signed in to, with App Check where there is a URL for its tokens.
+     * Start an app, signed out; with App Check if there is a URL for its tokens.
      *
      * @param {{authUrl: string, functionUrl: string, appCheckUrl?: string}} asked
      */

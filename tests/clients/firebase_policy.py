@@ -1,4 +1,4 @@
-"""The policy that the app with the Firebase SDK meets."""
+"""The policy for the app with the Firebase SDK."""
 
 PROFILE = """
 [profiles.{name}]
@@ -12,6 +12,6 @@ RULES = {"default": "", "pro": 'require = { plan = ["pro"] }', "rare": 'limit = 
 
 
 def policy(app_check: str = "off") -> str:
-    """Everybody's profile, one of those who pay, and one that is had once an hour."""
+    """A profile for everybody, one for paying users, and one with a limit of once an hour."""
     callers = f'api_version = "v1alpha"\n[callers]\napp_check = "{app_check}"\n'
     return callers + "".join(PROFILE.format(name=name, rule=rule) for name, rule in RULES.items())

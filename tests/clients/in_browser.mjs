@@ -1,4 +1,4 @@
-// Every client in one page, for a test to find by its name.
+// All clients in one page, each a function of the window.
 
 import { GoogleGenAI } from "@google/genai";
 import { overGenAI } from "../../clients/web/livetoken.js";

@@ -1,8 +1,8 @@
-// A client in JavaScript that holds Live sessions, one at a time.
+// A client of Gemini Live in JavaScript, with one session at a time.
 
 /**
  * @typedef {{name: string, model: string, apiVersion: string, webSocketUrl: string}} Token
- *   what the function answered
+ *   the function's answer
  * @typedef {import("@google/genai").LiveConnectConfig} Config
  * @typedef {import("@google/genai").LiveServerMessage} Message
  * @typedef {Pick<import("@google/genai").LiveCallbacks, "onmessage" | "onclose">} Callbacks
@@ -15,7 +15,7 @@
 /**
  * The steps of such a client.
  *
- * @param {Connect} connect opens a session; may reject, or hang, where it is refused
+ * @param {Connect} connect opens a session; may reject or never settle if it is refused
  * @returns {import("./steps.mjs").Steps}
  */
 export function live(connect) {
@@ -39,7 +39,7 @@ export function live(connect) {
     return /** @type {Message} */ (unread.shift());
   }
 
-  /** Hear an answer out. */
+  /** Receive a whole answer. */
   async function hear() {
     const heard = { audio: /** @type {string[]} */ ([]), words: "", handle: "" };
     for (;;) {
@@ -77,7 +77,7 @@ export function live(connect) {
         return {};
       }
       const refused = await closed;
-      await new Promise((resolve) => setTimeout(resolve)); // it rejects by now, or never
+      await new Promise((resolve) => setTimeout(resolve)); // it has rejected by now, or never does
       return { refused, rejected };
     },
 

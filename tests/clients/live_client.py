@@ -1,4 +1,4 @@
-"""A client that holds Live sessions, as a test has it act."""
+"""A client of Gemini Live, controlled by a test."""
 
 import base64
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from clients import Client
 
 @dataclass(frozen=True)
 class Heard:
-    """An answer, heard out: 24 kHz 16-bit mono audio, its transcript, and the session's handle."""
+    """A whole answer: audio (24 kHz, 16-bit, mono), its transcript, and the session's handle."""
 
     audio: bytes
     words: str
@@ -19,7 +19,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Refused:
-    """A session that did not open: how the socket closed, and how the client's user was told."""
+    """A session that did not open: how the socket closed, and what the client raised."""
 
     code: int
     reason: str
@@ -31,7 +31,7 @@ AUDIO = {"responseModalities": ["AUDIO"]}
 
 @dataclass(frozen=True)
 class Live:
-    """A client that holds Live sessions, one at a time."""
+    """A client with one session at a time."""
 
     client: Client
 
@@ -39,18 +39,18 @@ class Live:
         """Open a session.
 
         Args:
-            token: what the function answered.
-            model: another model than the token's.
-            config: what the client asks for on top of audio, in camelCase.
+            token: the function's answer.
+            model: a model other than the token's.
+            config: more fields than audio, in camelCase.
         """
-        came = self._open(token, model, config)
-        assert "refused" not in came, came
+        opened = self._open(token, model, config)
+        assert "refused" not in opened, opened
 
     def refusal(self, token: Any) -> Refused:
-        """How a session that must not open is refused."""
-        came = self._open(token, None, {})
-        assert "refused" in came, "opened"
-        return Refused(**came["refused"], rejected=came["rejected"])
+        """Try to open a session that must be refused."""
+        opened = self._open(token, None, {})
+        assert "refused" in opened, "opened"
+        return Refused(**opened["refused"], rejected=opened["rejected"])
 
     def _open(self, token: Any, model: str | None, config: Mapping[str, Any]) -> Any:
         asked = {
@@ -61,26 +61,26 @@ class Live:
         return self.client.take("open", **asked)
 
     def say(self, text: str) -> Heard:
-        """Say something in writing, and hear the answer out."""
+        """Send a text, and receive the whole answer."""
         return _heard(self.client.take("say", text=text))
 
     def speak(self, samples: bytes) -> Heard:
-        """Speak in chunks of a tenth of a second, 16 kHz 16-bit mono, and hear the answer out."""
+        """Send 16 kHz, 16-bit, mono audio in chunks of 0.1 s, and receive the whole answer."""
         starts = range(0, len(samples), 3200)
         chunks = [base64.b64encode(samples[at : at + 3200]).decode() for at in starts]
         return _heard(self.client.take("speak", chunks=chunks))
 
     def warned(self) -> str:
-        """The time left, once the client is told to go away."""
+        """Wait for `goAway`, and return the time left."""
         return str(self.client.take("warned")["timeLeft"])
 
     def ended(self) -> tuple[int, str]:
-        """The code and the reason with which the other side ends the session, once it does."""
+        """Wait until Gemini ends the session, and return the close code and reason."""
         end = self.client.take("ended")
         return end["code"], end["reason"]
 
     def close(self) -> None:
-        """Leave the session."""
+        """Close the session."""
         self.client.take("close")
 
 

@@ -1,4 +1,4 @@
-// Sessions by the SDK, whichever release of it.
+// Sessions with any version of the SDK.
 
 /**
  * @param {typeof import("@google/genai").GoogleGenAI} GoogleGenAI

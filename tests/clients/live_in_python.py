@@ -1,8 +1,8 @@
-"""A client in Python that holds Live sessions, one at a time: its steps come on standard input.
+"""A client of Gemini Live in Python, with one session at a time, controlled by standard input.
 
     live_in_python.py (google-genai | websocket)
 
-A step and what comes of it are lines of JSON; live.mjs has the same steps in JavaScript.
+Steps and results are lines of JSON; live.mjs has the same steps in JavaScript.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 Answer = dict[str, Any]
-PATIENCE = 15.0
-"""Seconds after which a step has failed."""
+DEADLINE = 15.0
+"""Seconds after which a step fails."""
 
 
 class Session(Protocol):
-    """A session, by the SDK or by nothing but a WebSocket."""
+    """A session, with the SDK or a plain WebSocket."""
 
     async def say(self, text: str) -> None: ...
 
     async def speak(self, samples: bytes) -> None: ...
 
     def messages(self) -> AsyncIterator[Answer]:
-        """Everything that comes, in camelCase, until Ended."""
+        """All messages, in camelCase; raises Ended at the end."""
         ...
 
 
 class Ended(Exception):
-    """The other side closed, or would not open, with a code and a reason; `told` is the SDK's."""
+    """Gemini closed or refused the session; `told` is the SDK's message."""
 
     def __init__(self, code: int, reason: str, told: str = "") -> None:
         super().__init__(code, reason)
@@ -48,11 +48,11 @@ class Ended(Exception):
 
 
 Open = Callable[[Answer, str, Answer], AbstractAsyncContextManager[Session]]
-"""Opens a session with a token, a model and a config. Raises Ended where it is refused."""
+"""Opens a session with a token, a model and a config. Raises Ended if it is refused."""
 
 
 class ByGenai:
-    """A session of google-genai."""
+    """A session with google-genai."""
 
     def __init__(self, session: genai.live.AsyncSession) -> None:
         self._session = session
@@ -92,7 +92,7 @@ class ByGenai:
 
 
 class BySocket:
-    """A session of nothing but a WebSocket, the token in a header."""
+    """A session with a plain WebSocket and the token in a header."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -171,7 +171,7 @@ class Live:
         except Ended as end:
             await self.close()
             return end.closed
-        raise AssertionError("messages end with Ended alone")
+        raise AssertionError("messages always end with Ended")
 
     async def close(self) -> Answer:
         with suppress(Ended):
@@ -192,16 +192,16 @@ class Live:
 
 
 async def serve(live: Live) -> None:
-    """Take the steps that come, a line each, and end with them."""
+    """Take one step per line until the input ends."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
         step = getattr(live, asked.pop("step"))
         try:
-            async with asyncio.timeout(PATIENCE):
-                came = await step(**asked)
-        except Exception:  # whatever it is, the test shows it
-            came = {"failed": traceback.format_exc()}
-        sys.stdout.write(json.dumps(came) + "\n")
+            async with asyncio.timeout(DEADLINE):
+                result = await step(**asked)
+        except Exception:  # the test shows it
+            result = {"failed": traceback.format_exc()}
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
 
 

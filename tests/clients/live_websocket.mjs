@@ -1,4 +1,4 @@
-// Sessions by nothing but a WebSocket, the token in the address.
+// Sessions with a plain WebSocket and the token in the URL.
 
 /** @type {import("./live.mjs").Connect} */
 export function byWebSocket({ name, webSocketUrl }, model, config, { onmessage, onclose }) {

@@ -1,6 +1,6 @@
 // A client in Node:
 //   on_node.mjs (firebase | websocket | <package of @google/genai>)
-//   on_node.mjs livetoken (websocket | <package of @google/genai>), with livetoken.js between
+//   on_node.mjs livetoken (websocket | <package of @google/genai>), with livetoken.js
 
 import { overGenAI, overWebSocket } from "../../clients/web/livetoken.js";
 import { conversation } from "./conversation.mjs";

@@ -1,8 +1,7 @@
-"""A proxy in the place of all that is not on this machine: it writes down what is asked for."""
+"""A proxy that records the browser's requests to other machines, and forwards none."""
 
 import socketserver
 import threading
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ GOOGLES = (".google.com", ".googleapis.com", ".gvt1.com", ".googleusercontent.co
 
 
 class Outside:
-    """The proxy, in a thread. A browser asks it for everything that is not on loopback."""
+    """The proxy, in a thread. The browser uses it for everything except loopback."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -31,9 +30,9 @@ class Outside:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def asked_by_pages(self) -> list[str]:
-        """The hosts that were asked for, but for Google's, which Chromium asks by itself.
+        """The requested hosts, without Google's, which Chromium contacts by itself at any time.
 
-        It does so at moments of its own, whatever page is open. Gemini's host is no such one.
+        Gemini's host is included, since Chromium never contacts it by itself.
         """
         targets = (line.split()[1] for line in self.asked)
         urls = (target if "://" in target else f"//{target}" for target in targets)
@@ -49,11 +48,6 @@ class Outside:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -1,4 +1,4 @@
-"""Pages for a browser: each is one script of this folder, bundled as an app's build would."""
+"""Pages for a browser, each with one script of this folder, bundled as an app's build does."""
 
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def serving(script: str, *routes: BaseRoute) -> Iterator[str]:
-    """A page with a script on a server of its own, which may have further routes.
+    """Serve a page with a script, and more routes.
 
     Args:
         script: the script's file name.

@@ -1,10 +1,10 @@
-// A client in Node takes its steps from standard input.
+// Lets a client in Node take its steps from standard input.
 
 import { createInterface } from "node:readline";
 import { take } from "./steps.mjs";
 
 /**
- * Take the steps that come, a line each, and end with them.
+ * Take one step per line until the input ends.
  *
  * @param {import("./steps.mjs").Steps} steps
  */

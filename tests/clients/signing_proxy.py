@@ -1,7 +1,7 @@
-"""What stands before the Auth emulator, whose ID tokens have no signature, and signs them.
+"""A proxy in front of the Auth emulator that signs its ID tokens, which have no signature.
 
-The key is that of the local issuer. So the function verifies these tokens as it verifies
-Firebase's, and no part of it knows of an emulator.
+It signs with the key of the issuer, so the function verifies these tokens like Firebase's and needs
+no code for an emulator.
 """
 
 import http.client
@@ -23,21 +23,21 @@ from emulator.issuer import Issuer
 from emulator.server import Server
 
 TOKENS = ("idToken", "id_token", "access_token")
-"""Where an answer may hold an ID token; that of a refresh has it twice, under the last two."""
+"""The fields of an answer with an ID token; the answer to a refresh has the last two."""
 METHODS = ["GET", "POST", "OPTIONS"]
 
 
 @dataclass
 class SigningProxy:
-    """The proxy; what is set here holds for the tokens that it signs from then on."""
+    """The proxy; changes apply to the tokens that it signs afterwards."""
 
     emulator: str
     """The emulator's host and port."""
     issuer: Issuer
     claims: dict[str, Any] = field(default_factory=dict)
-    """Claims that take the place of the emulator's."""
+    """Claims that replace those of the emulator."""
     key: rsa.RSAPrivateKey | None = None
-    """Signs in the place of the issuer's own."""
+    """Signs instead of the issuer's key."""
     url: str = field(init=False)
     app: Starlette = field(init=False)
 
@@ -46,13 +46,13 @@ class SigningProxy:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Answer at `url`."""
+        """Run a server at `url`."""
         with Server(self.app) as server:
             self.url = server.url
             yield
 
     def give_claims(self, uid: str, **claims: Any) -> None:
-        """Give an account custom claims, as an admin does; its next token has them."""
+        """Give an account custom claims, as an administrator does; its next token has them."""
         account = {"localId": uid, "customAttributes": json.dumps(claims)}
         path = f"/identitytoolkit.googleapis.com/v1/projects/{self.issuer.firebase_project}"
         headers = {"Authorization": "Bearer owner", "Content-Type": "application/json"}
@@ -67,7 +67,7 @@ class SigningProxy:
         return await run_in_threadpool(self._ask, request.method, address, headers, body)
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
-        """Ask the emulator, and sign what it answers."""
+        """Send a request to the emulator, and sign the tokens in its answer."""
         asking = http.client.HTTPConnection(self.emulator, timeout=10)
         try:
             asking.request(method, path, body, headers)

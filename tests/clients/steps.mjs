@@ -1,10 +1,10 @@
-// How a test asks a client to act: one step at a time, in JSON, wherever the client runs.
+// A test controls a client with steps in JSON, one at a time, wherever the client runs.
 
-/** Milliseconds after which a step has failed. */
-const PATIENCE = 15_000;
+/** Milliseconds after which a step fails. */
+const DEADLINE = 15_000;
 
 /**
- * A client's steps by their names; what each takes and answers is JSON.
+ * A client's steps by name; arguments and results are JSON.
  *
  * @typedef {Record<string, (asked: any) => Promise<object>>} Steps
  */
@@ -13,14 +13,14 @@ const PATIENCE = 15_000;
  * Take one step.
  *
  * @param {Steps} steps
- * @param {{step: string}} asked the step's name, and what it takes
- * @returns {Promise<object>} what came of it, or `failed`: why nothing did
+ * @param {{step: string}} asked the step's name and its arguments
+ * @returns {Promise<object>} the result, or `failed` with the error
  */
 export async function take(steps, asked) {
   let timer;
   /** @type {Promise<never>} */
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${asked.step} took too long`)), PATIENCE);
+    timer = setTimeout(() => reject(new Error(`${asked.step} took too long`)), DEADLINE);
   });
   try {
     return await Promise.race([steps[asked.step](asked), late]);

@@ -1,4 +1,4 @@
-"""An app with the Firebase SDK, unmodified, that calls the function in Node and in Chromium."""
+"""An app with the unmodified Firebase SDK calls the function, in Node and in Chromium."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from livetoken.refusals import Reason
 
 @pytest.fixture
 def auth(signing: SigningProxy) -> Iterator[SigningProxy]:
-    """The same, which is left as it was."""
+    """The signing proxy, reset after the test."""
     yield signing
     signing.claims.clear()
     signing.key = None
@@ -34,7 +34,7 @@ def auth(signing: SigningProxy) -> Iterator[SigningProxy]:
 
 @pytest.fixture(scope="session")
 def origin(shared: Stack) -> Iterator[str]:
-    """The origin of the app, whose backend attests it to App Check."""
+    """The origin of the app, with a route that returns App Check tokens."""
 
     async def app_check(_: Request) -> Response:
         return PlainTextResponse(shared.app_check.token())
@@ -47,7 +47,7 @@ def origin(shared: Stack) -> Iterator[str]:
 def app(
     request: pytest.FixtureRequest, signing: SigningProxy, origin: str, chromium: Browser
 ) -> Iterator[App]:
-    """The app, with nothing started in it."""
+    """The app, not started."""
     client: AbstractContextManager[Client] = (
         Program(node_22(), "on_node.mjs", "firebase")
         if request.param == "node"
@@ -59,31 +59,31 @@ def app(
 
 @pytest.fixture(scope="session")
 def function(shared: Stack, origin: str) -> Iterator[str]:
-    """The URL of a function that takes the app's calls."""
+    """The URL of a function that allows the app's origin."""
     with shared.running(policy(), ALLOWED_ORIGINS=origin) as started:
         yield started.function.url
 
 
 @pytest.fixture(scope="session")
 def attested(shared: Stack, origin: str) -> Iterator[str]:
-    """The URL of one that asks for App Check besides."""
+    """The URL of a function that requires App Check."""
     with shared.running(policy("required"), ALLOWED_ORIGINS=origin) as started:
         yield started.function.url
 
 
 @pytest.fixture(scope="session")
 def attested_once(shared: Stack, origin: str) -> Iterator[str]:
-    """The URL of one that takes each App Check token once."""
+    """The URL of a function that accepts each App Check token once."""
     with shared.running(policy("consume"), ALLOWED_ORIGINS=origin) as started:
         yield started.function.url
 
 
-def test_whoever_is_signed_out_is_refused(app: App, function: str, livetoken: Stack) -> None:
+def test_a_user_who_is_signed_out_is_refused(app: App, function: str, livetoken: Stack) -> None:
     app.start(function)
     assert app.error().is_refusal(Reason.NO_CREDENTIAL)
 
 
-def test_whoever_has_a_password_gets_a_token(app: App, function: str, livetoken: Stack) -> None:
+def test_a_user_with_a_password_gets_a_token(app: App, function: str, livetoken: Stack) -> None:
     app.start(function)
     app.sign_in_anew()
     token = app.call()
@@ -92,7 +92,7 @@ def test_whoever_has_a_password_gets_a_token(app: App, function: str, livetoken:
     assert app.call({"profile": "default"})["name"] != token["name"]
 
 
-def test_an_app_goes_from_signing_in_to_talking_in_one_page(
+def test_an_app_signs_in_and_talks_in_one_page(
     chromium: Browser, auth: SigningProxy, origin: str, function: str, livetoken: Stack
 ) -> None:
     with tab(chromium, origin, "firebase") as client:
@@ -103,7 +103,7 @@ def test_an_app_goes_from_signing_in_to_talking_in_one_page(
         assert live.say("Hello, tutor!").audio
 
 
-def test_whoever_has_a_google_account_gets_a_token(
+def test_a_user_with_a_google_account_gets_a_token(
     app: App, function: str, livetoken: Stack
 ) -> None:
     app.start(function)
@@ -117,7 +117,7 @@ def test_an_anonymous_account_is_refused(app: App, function: str, livetoken: Sta
     assert app.error().is_refusal(Reason.NOT_ALLOWED)
 
 
-def test_a_refreshed_token_brings_a_claim_given_meanwhile(
+def test_a_new_claim_arrives_with_the_next_id_token(
     app: App, function: str, livetoken: Stack, auth: SigningProxy
 ) -> None:
     app.start(function)
@@ -127,7 +127,7 @@ def test_a_refreshed_token_brings_a_claim_given_meanwhile(
     assert app.call({"profile": "pro"})["profile"] == "pro"
 
 
-def test_an_expired_token_is_told_apart_and_a_refreshed_one_taken(
+def test_an_expired_id_token_is_refused_and_a_new_one_accepted(
     app: App, function: str, livetoken: Stack, auth: SigningProxy
 ) -> None:
     app.start(function)
@@ -144,10 +144,10 @@ def test_an_expired_token_is_told_apart_and_a_refreshed_one_taken(
 def test_an_unknown_profile_is_refused(app: App, function: str, livetoken: Stack) -> None:
     app.start(function)
     app.sign_in_anew()
-    assert app.error({"profile": "nobodys"}).is_refusal(Reason.UNKNOWN_PROFILE)
+    assert app.error({"profile": "unknown"}).is_refusal(Reason.UNKNOWN_PROFILE)
 
 
-def test_whoever_is_over_the_limit_is_told_when_to_come_back(
+def test_a_user_over_the_limit_is_told_when_to_try_again(
     app: App, function: str, livetoken: Stack
 ) -> None:
     app.start(function)
@@ -166,7 +166,7 @@ def test_a_handle_is_pinned_into_the_token(app: App, function: str, livetoken: S
     assert setup["sessionResumption"] == {"handle": "a handle"}
 
 
-def test_gemini_down_is_told_apart(app: App, function: str, livetoken: Stack) -> None:
+def test_an_outage_of_gemini_has_its_own_reason(app: App, function: str, livetoken: Stack) -> None:
     app.start(function)
     app.sign_in_anew()
     livetoken.gemini.behaviour.fault = "reset"
@@ -175,7 +175,7 @@ def test_gemini_down_is_told_apart(app: App, function: str, livetoken: Stack) ->
     assert app.call()["name"]
 
 
-def test_a_foreign_origin_is_told_nothing_by_its_browser(
+def test_the_browser_hides_the_error_from_an_origin_that_is_not_allowed(
     chromium: Browser, auth: SigningProxy, origin: str, function: str, livetoken: Stack
 ) -> None:
     with tab(chromium, origin.replace("127.0.0.1", "localhost"), "firebase") as foreign:
@@ -185,13 +185,13 @@ def test_a_foreign_origin_is_told_nothing_by_its_browser(
         assert app.error() == Error("functions/internal", "internal [0]", details=None)
 
 
-def test_a_function_out_of_reach_reads_the_same(app: App, auth: SigningProxy) -> None:
+def test_an_unreachable_function_gives_the_same_error(app: App, auth: SigningProxy) -> None:
     app.start(f"http://127.0.0.1:{free_port()}")
     app.sign_in_anew()
     assert app.error() == Error("functions/internal", "internal [0]", details=None)
 
 
-def test_a_genuine_app_is_served_and_no_other(app: App, attested: str, livetoken: Stack) -> None:
+def test_only_a_genuine_app_gets_a_token(app: App, attested: str, livetoken: Stack) -> None:
     app.start(attested, app_check=True)
     app.sign_in_anew()
     assert app.call()["name"] != app.call()["name"]
@@ -200,7 +200,7 @@ def test_a_genuine_app_is_served_and_no_other(app: App, attested: str, livetoken
     assert app.error().is_refusal(Reason.APP_CHECK_FAILED)
 
 
-def test_where_each_app_check_token_works_once_a_limited_use_one_is_had_for_each_call(
+def test_with_consume_each_call_needs_a_limited_use_token(
     app: App, attested_once: str, livetoken: Stack
 ) -> None:
     app.start(attested_once, app_check=True)
@@ -212,7 +212,7 @@ def test_where_each_app_check_token_works_once_a_limited_use_one_is_had_for_each
 
 on_node = pytest.mark.parametrize("app", ["node"], indirect=True)
 NEVER_READ = {Reason.METHOD_NOT_ALLOWED, Reason.UNSUPPORTED_MEDIA_TYPE, Reason.ORIGIN_NOT_ALLOWED}
-"""The SDK always posts JSON, and what a foreign origin is answered its browser keeps from it."""
+"""The SDK always posts JSON, and a browser hides the answer from an origin not allowed."""
 
 
 @on_node
@@ -223,7 +223,7 @@ NEVER_READ = {Reason.METHOD_NOT_ALLOWED, Reason.UNSUPPORTED_MEDIA_TYPE, Reason.O
         ({"profile": "a" * 8192}, Reason.BODY_TOO_LARGE),
     ],
 )
-def test_a_call_that_is_not_the_contracts_is_refused(
+def test_an_invalid_call_is_refused(
     app: App, function: str, livetoken: Stack, data: object, reason: Reason
 ) -> None:
     app.start(function)
@@ -251,7 +251,7 @@ def test_a_forged_token_is_refused(
         ("hang", Reason.GEMINI_TIMEOUT),
     ],
 )
-def test_whatever_gemini_fails_with_is_told_apart(
+def test_each_failure_of_gemini_has_its_own_reason(
     app: App, function: str, livetoken: Stack, fault: int | str, reason: Reason
 ) -> None:
     app.start(function)
@@ -272,7 +272,7 @@ FAILING = Path(__file__).parents[1] / "functions/failing.py"
         ({"FUNCTION_SOURCE": str(FAILING), "PYTHONPATH": "."}, Reason.INTERNAL),
     ],
 )
-def test_whatever_the_function_lacks_is_told_apart(
+def test_each_failure_of_the_function_has_its_own_reason(
     app: App, livetoken: Stack, variables: dict[str, str | None], reason: Reason
 ) -> None:
     with livetoken.running(policy(), **variables) as started:
@@ -282,7 +282,7 @@ def test_whatever_the_function_lacks_is_told_apart(
 
 
 @on_node
-def test_app_check_down_is_told_apart(
+def test_an_outage_of_app_check_has_its_own_reason(
     app: App, attested_once: str, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(livetoken.app_check, "verdict_fault", 503)
@@ -291,6 +291,6 @@ def test_app_check_down_is_told_apart(
     assert app.error(limited_use=True).is_refusal(Reason.APP_CHECK_UNAVAILABLE)
 
 
-def test_no_reason_is_forgotten_here() -> None:
+def test_this_file_names_every_reason() -> None:
     source = Path(__file__).read_text()
     assert not [reason.name for reason in Reason if f"Reason.{reason.name}" not in source]

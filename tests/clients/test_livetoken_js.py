@@ -1,119 +1,13 @@
-"""livetoken.js, the part of the page that an app copies."""
+"""livetoken.js, which apps copy, in Chromium."""
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-from stack import SHIPPED, Stack, until
+from livetoken_app import App, an_app, expired
+from playwright.sync_api import Browser
+from stack import Stack, until
 
-from emulator.page_app import Page as PageApp
-from emulator.server import Server
 from livetoken.refusals import Reason
-
-CONVERSATIONS = Path(__file__).with_name("conversations.js")
-
-POLICY = """
-api_version = "v1alpha"
-[callers]
-app_check = "{app_check}"
-[profiles.default]
-model = "gemini-3.8-live"
-limit = "{limit}"
-[profiles.default.config]
-response_modalities = ["AUDIO"]
-output_audio_transcription = {{}}
-session_resumption = {{}}
-[profiles.short]
-model = "gemini-3.8-live"
-[profiles.short.config]
-response_modalities = ["AUDIO"]
-"""
-
-
-@dataclass
-class App:
-    """An app in a browser that uses livetoken.js, and what is around it."""
-
-    page: Page
-    around: Stack
-
-    def given(self, **changes: Any) -> dict[str, Any]:
-        """Where its tokens come from."""
-        fresh = self.around.issuer.id_token("ada")
-        return {"url": self.around.function.url, "idTokens": [fresh], **changes}
-
-    def get(self, **changes: Any) -> Any:
-        """A token, or the error in its place."""
-        return self.page.evaluate("(given) => get(given)", self.given(**changes))
-
-    def talks(self, **changes: Any) -> None:
-        """Begin a conversation."""
-        self.page.evaluate("(given) => talk(given)", self.given(**changes))
-
-    def say(self, words: str) -> None:
-        self.page.evaluate("(words) => say(words)", words)
-
-    def hears(self, words: str) -> None:
-        """Wait for something that is said."""
-        self.page.wait_for_function("(words) => seen.said.includes(words)", arg=words)
-
-    def is_in(self, state: str) -> None:
-        """Wait for a state, with the reason of its error."""
-        self.page.wait_for_function("(state) => seen.states.at(-1) === state", arg=state)
-
-    def comes_to(self, state: str) -> None:
-        """Wait for a state by the page's clock, ten times as fast as what is around it answers."""
-        while not self.states[-1].startswith(state):
-            self.page.clock.run_for(1_000)
-            self.page.wait_for_timeout(100)
-
-    def cut(self) -> None:
-        """Lose the connection."""
-        self.page.evaluate("seen.session.close()")
-
-    @property
-    def said(self) -> list[str]:
-        found: list[str] = self.page.evaluate("seen.said")
-        return found
-
-    @property
-    def states(self) -> list[str]:
-        found: list[str] = self.page.evaluate("seen.states")
-        return found
-
-    @property
-    def asked(self) -> dict[str, list[bool]]:
-        """What its own ID token and App Check token were asked for: with a renewal or without."""
-        found: dict[str, list[bool]] = self.page.evaluate("asked")
-        return found
-
-
-@contextmanager
-def an_app(
-    browser: Browser, around: Stack, *, app_check: str = "off", limit: str = "30/hour"
-) -> Iterator[App]:
-    """An app of a function with a limit and a rule for App Check."""
-    page_app = PageApp(SHIPPED, around.issuer, around.app_check)
-    with (
-        Server(page_app.app) as page_at,
-        around.running(
-            POLICY.format(app_check=app_check, limit=limit),
-            GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
-            ALLOWED_ORIGINS=page_at.url,
-        ) as started,
-        browser.new_context() as context,
-    ):
-        page = context.new_page()
-        page.clock.install()
-        page.goto(f"{page_at.url}/clients/web/livetoken.js")
-        page.route("**/conversations.js", lambda route: route.fulfill(path=CONVERSATIONS))
-        page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
-        yield App(page, started)
 
 
 @pytest.fixture
@@ -122,35 +16,31 @@ def app(chromium: Browser, alone: Stack) -> Iterator[App]:
         yield made
 
 
-def expired(around: Stack) -> str:
-    return around.issuer.id_token("ada", exp=int(time.time()) - 60)
+# --- a token ---
 
 
-# --- a token ---------------------------------------------------------------------------------
-
-
-def test_an_id_token_that_expired_is_renewed(app: App) -> None:
+def test_an_expired_id_token_is_renewed(app: App) -> None:
     answer = app.get(idTokens=[expired(app.around), app.around.issuer.id_token("ada")])
     assert answer["name"].startswith("auth_tokens/")
     assert app.asked["idToken"] == [False, True]
 
 
-def test_an_id_token_that_stays_expired_is_an_error(app: App) -> None:
+def test_an_id_token_is_renewed_only_once(app: App) -> None:
     answer = app.get(idTokens=[expired(app.around)])
     assert answer["error"]["reason"] == "ID_TOKEN_EXPIRED"
     assert app.asked["idToken"] == [False, True]
 
 
-def test_an_app_check_token_that_was_used_is_renewed(chromium: Browser, alone: Stack) -> None:
+def test_a_used_app_check_token_is_renewed(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, app_check="consume") as app:
         once, fresh = alone.app_check.token(), alone.app_check.token()
         assert "name" in app.get(appCheckTokens=[once])
         assert "name" in app.get(appCheckTokens=[once, fresh])
         assert app.asked["appCheckToken"] == [False, True]
-        assert app.asked["idToken"] == [False, False], "what is good is not renewed"
+        assert app.asked["idToken"] == [False, False], "a valid token is not renewed"
 
 
-def test_both_can_have_expired_at_once(chromium: Browser, alone: Stack) -> None:
+def test_both_tokens_can_expire_at_the_same_time(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, app_check="required") as app:
         answer = app.get(
             idTokens=[expired(alone), alone.issuer.id_token("ada")],
@@ -163,13 +53,13 @@ def test_both_can_have_expired_at_once(chromium: Browser, alone: Stack) -> None:
         }
 
 
-def test_no_app_check_token_to_renew_is_an_error(chromium: Browser, alone: Stack) -> None:
+def test_without_an_app_check_token_nothing_is_renewed(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, app_check="required") as app:
         assert app.get()["error"]["reason"] == "APP_CHECK_FAILED"
         assert app.asked["idToken"] == [False]
 
 
-def test_a_refusal_has_all_that_the_contract_says(chromium: Browser, alone: Stack) -> None:
+def test_an_error_has_all_fields_of_the_answer(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, limit="1/hour") as app:
         app.get()
         error = app.get()["error"]
@@ -187,7 +77,7 @@ def test_a_refusal_has_all_that_the_contract_says(chromium: Browser, alone: Stac
 @pytest.mark.parametrize(
     ("status", "body"), [(502, "<html>Bad Gateway</html>"), (200, "{}"), (403, '{"error": {}}')]
 )
-def test_somebody_elses_answer_is_no_answer(app: App, status: int, body: str) -> None:
+def test_an_answer_of_another_server_is_unreachable(app: App, status: int, body: str) -> None:
     headers = {"Access-Control-Allow-Origin": "*"}
     app.page.route(
         "**/elsewhere", lambda route: route.fulfill(status=status, headers=headers, body=body)
@@ -196,16 +86,16 @@ def test_somebody_elses_answer_is_no_answer(app: App, status: int, body: str) ->
     assert (error["reason"], error["code"], error["retryable"]) == ("UNREACHABLE", status, True)
 
 
-def test_nobody_at_all_is_no_answer(app: App) -> None:
+def test_no_answer_is_unreachable(app: App) -> None:
     app.page.route("**/nowhere", lambda route: route.abort())
     error = app.get(url=f"{app.around.function.url}/nowhere")["error"]
     assert (error["reason"], error["retryable"]) == ("UNREACHABLE", True)
 
 
-# --- a conversation --------------------------------------------------------------------------
+# --- a conversation ---
 
 
-def test_it_goes_on_when_its_connection_is_lost(app: App) -> None:
+def test_a_lost_connection_is_resumed(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -215,10 +105,10 @@ def test_it_goes_on_when_its_connection_is_lost(app: App) -> None:
     assert app.states == ["connecting", "open", "resuming", "open"]
     assert app.asked["idToken"] == [False, False]
     tokens = {mint.token for mint in app.around.gemini.minted()}
-    assert len(tokens) == 2, "each connection has a token of its own"
+    assert len(tokens) == 2, "each connection has its own token"
 
 
-def test_without_a_handle_it_ends_with_its_connection(app: App) -> None:
+def test_without_a_handle_the_conversation_ends_with_its_connection(app: App) -> None:
     app.talks(profile="short")
     app.say("one")
     app.hears("turnComplete")
@@ -227,7 +117,7 @@ def test_without_a_handle_it_ends_with_its_connection(app: App) -> None:
     assert len(app.around.gemini.minted()) == 1
 
 
-def test_go_away_waits_for_the_end_of_an_answer(app: App) -> None:
+def test_after_go_away_it_resumes_when_the_answer_has_ended(app: App) -> None:
     behaviour = app.around.gemini.behaviour
     behaviour.plays = True
     app.talks()
@@ -243,7 +133,7 @@ def test_go_away_waits_for_the_end_of_an_answer(app: App) -> None:
     app.hears("I heard: two (turn 2)")
 
 
-def test_it_is_renewed_before_its_token_ends(app: App) -> None:
+def test_it_resumes_before_its_token_expires(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -256,7 +146,7 @@ def test_it_is_renewed_before_its_token_ends(app: App) -> None:
     app.hears("I heard: two (turn 2)")
 
 
-def test_a_renewal_that_is_refused_leaves_the_connection(chromium: Browser, alone: Stack) -> None:
+def test_a_refused_renewal_keeps_the_connection(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, limit="1/hour") as app:
         app.talks()
         app.say("one")
@@ -271,7 +161,7 @@ def test_a_renewal_that_is_refused_leaves_the_connection(chromium: Browser, alon
         app.is_in("closed: LIMIT_REACHED")
 
 
-def test_a_session_that_gemini_has_forgotten_is_given_up(app: App) -> None:
+def test_it_gives_up_a_session_that_gemini_has_forgotten(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -282,7 +172,7 @@ def test_a_session_that_gemini_has_forgotten_is_given_up(app: App) -> None:
     assert len(app.around.gemini.minted()) == 6, "five attempts to resume it"
 
 
-def test_a_session_that_ends_at_once_again_and_again_is_given_up(app: App) -> None:
+def test_it_gives_up_after_sessions_that_end_immediately(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -292,17 +182,17 @@ def test_a_session_that_ends_at_once_again_and_again_is_given_up(app: App) -> No
     assert len(app.around.gemini.minted()) <= 6, "each of them costs a token"
 
 
-def test_a_message_that_gemini_does_not_take_ends_it(app: App) -> None:
+def test_a_message_that_gemini_rejects_ends_it(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
     music = {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/webm"}}}
     app.page.evaluate("(music) => seen.conversation.send(music)", music)
     app.is_in("closed: SESSION_ENDED")
-    assert len(app.around.gemini.minted()) == 1, "it would only be sent again"
+    assert len(app.around.gemini.minted()) == 1, "a new session would get the same message"
 
 
-def test_a_socket_that_never_opens_is_given_up(app: App) -> None:
+def test_it_gives_up_a_socket_that_never_opens(app: App) -> None:
     app.page.route_web_socket("**/*", lambda socket: None)
     app.page.evaluate("(given) => void talk(given).catch(() => {})", app.given())
     until(lambda: app.around.gemini.minted())
@@ -310,7 +200,7 @@ def test_a_socket_that_never_opens_is_given_up(app: App) -> None:
     assert app.states == ["connecting", "closed: SESSION_REFUSED"]
 
 
-def test_what_is_said_during_a_renewal_is_not_lost(app: App) -> None:
+def test_a_message_during_a_renewal_is_not_lost(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -325,7 +215,7 @@ def test_what_is_said_during_a_renewal_is_not_lost(app: App) -> None:
     app.hears("I heard: three (turn 3)")
 
 
-def test_an_apps_own_mistake_stops_nothing(app: App) -> None:
+def test_an_exception_in_the_app_stops_nothing(app: App) -> None:
     mistakes: list[str] = []
     app.page.on("pageerror", lambda error: mistakes.append(str(error)))
     app.talks()
@@ -338,7 +228,7 @@ def test_an_apps_own_mistake_stops_nothing(app: App) -> None:
     assert mistakes == ["resuming", "open"]
 
 
-def test_it_goes_on_when_livetoken_is_back(app: App) -> None:
+def test_it_resumes_after_an_outage_of_livetoken(app: App) -> None:
     app.talks()
     app.say("one")
     app.hears("turnComplete")
@@ -353,7 +243,7 @@ def test_it_goes_on_when_livetoken_is_back(app: App) -> None:
 
 
 @pytest.mark.parametrize(("age", "arrives"), [("00:01", True), ("00:06", False)])
-def test_words_wait_for_the_next_connection_and_stale_sound_does_not(
+def test_text_waits_for_the_next_connection_and_old_audio_is_dropped(
     app: App, age: str, arrives: bool
 ) -> None:
     app.talks()
@@ -370,7 +260,7 @@ def test_words_wait_for_the_next_connection_and_stale_sound_does_not(
     assert sent == ["realtimeInput"] * arrives + ["clientContent"]
 
 
-def test_closed_while_it_connects_it_holds_no_session(app: App) -> None:
+def test_closing_while_connecting_leaves_no_session(app: App) -> None:
     app.page.evaluate("(given) => talk(given, { start: false })", app.given())
     app.page.evaluate(
         "async () => { const it = seen.conversation.start(); seen.conversation.close(); await it; }"
@@ -379,7 +269,7 @@ def test_closed_while_it_connects_it_holds_no_session(app: App) -> None:
     assert [session.closed for session in app.around.gemini.sessions] in ([], [1000], [1005])
 
 
-def test_closed_while_a_socket_does_not_open_it_is_closed_once(app: App) -> None:
+def test_closing_while_a_socket_does_not_open_closes_once(app: App) -> None:
     app.page.route_web_socket("**/*", lambda socket: None)
     app.page.evaluate("(given) => void talk(given)", app.given())
     until(lambda: app.around.gemini.minted())
@@ -387,7 +277,7 @@ def test_closed_while_a_socket_does_not_open_it_is_closed_once(app: App) -> None
     assert app.states == ["connecting", "closed"]
 
 
-def test_closed_it_takes_no_more(app: App) -> None:
+def test_a_closed_conversation_accepts_no_calls(app: App) -> None:
     app.talks()
     app.page.evaluate("seen.conversation.close()")
     assert app.states[-1] == "closed"
@@ -396,7 +286,7 @@ def test_closed_it_takes_no_more(app: App) -> None:
             app.page.evaluate(call)
 
 
-def test_it_is_refused_on_a_token_that_was_used(app: App) -> None:
+def test_a_used_token_is_refused(app: App) -> None:
     app.talks()
     message = app.page.evaluate(
         """async (given) => {

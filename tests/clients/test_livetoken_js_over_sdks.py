@@ -1,4 +1,4 @@
-"""livetoken.js over the sessions of each @google/genai, and over a WebSocket, in Node too."""
+"""livetoken.js with each version of @google/genai and with a WebSocket, also in Node."""
 
 import base64
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from emulator.tls import Certificate
 
 @pytest.fixture(scope="module")
 def anywhere(shared: Stack) -> Iterator[Stack]:
-    """A function that any origin may ask."""
+    """A function that allows any origin."""
     with shared.running(ALLOWED_ORIGINS="*") as started:
         yield started
 
@@ -47,27 +47,25 @@ def start(app: Client, function: Stack) -> None:
     app.take("start", url=function.function.url, idToken=function.issuer.id_token("ada"))
 
 
-def test_a_conversation_goes_on_over_connections(
+def test_a_conversation_resumes_over_connections(
     app: Client, anywhere: Stack, livetoken: Stack
 ) -> None:
     start(app, anywhere)
     first = app.take("say", text="one")
     assert first == {"heard": "I heard: one (turn 1).", "sounded": True}
-    app.take("lose")
+    app.take("reconnect")
     assert app.take("say", text="two")["heard"] == "I heard: two (turn 2)."
     app.take("close")
 
 
-def test_it_takes_sound(app: Client, anywhere: Stack, livetoken: Stack) -> None:
+def test_it_sends_audio(app: Client, anywhere: Stack, livetoken: Stack) -> None:
     start(app, anywhere)
     heard = app.take("speak", data=base64.b64encode(pcm(0.5)).decode())["heard"]
     assert heard == "I heard: (0.5 seconds of speech) (turn 1)."
     app.take("close")
 
 
-def test_a_second_use_is_refused_and_said_so(
-    app: Client, anywhere: Stack, livetoken: Stack
-) -> None:
+def test_a_second_use_is_an_error(app: Client, anywhere: Stack, livetoken: Stack) -> None:
     start(app, anywhere)
     assert app.take("again") == {
         "reason": "SESSION_REFUSED",

@@ -84,7 +84,7 @@ def test_an_outage_of_gemini_is_explained_and_passes(chromium: Browser, alone: S
         visitor.is_told(re.compile(r"Gemini is not available right now\. Try again in \d+ second"))
         alone.gemini.behaviour.fault = None
         visitor.press("Get a token")
-        visitor.sees("Ready: press Talk.")
+        visitor.sees("Ready. Press Talk.")
 
 
 def test_a_reached_limit_says_when_to_try_again_and_ends_the_conversation(

@@ -1,4 +1,4 @@
-"""The SDKs that apps use, unmodified, and bare WebSockets: each holds sessions with our tokens."""
+"""Unmodified SDKs and plain WebSockets open sessions with our tokens."""
 
 import sys
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ CLIENTS = (
 def live(
     request: pytest.FixtureRequest, certificate: Certificate, chromium: Browser, page: str
 ) -> Iterator[Live]:
-    """A client, started once for all of its tests."""
+    """A client, started once for all its tests."""
     trust = {"NODE_EXTRA_CA_CERTS": str(certificate.ca_file)}
     here, on_node = [sys.executable, "live_in_python.py"], [node_22(), "on_node.mjs"]
     client: AbstractContextManager[Client]
@@ -61,20 +61,20 @@ def live(
 
 @pytest.fixture(scope="session")
 def beta(shared: Stack) -> Iterator[Stack]:
-    """A function of the other API version."""
+    """A function with the other API version."""
     with shared.running(POLICY.replace("v1alpha", "v1beta")) as started:
         yield started
 
 
 def mint(livetoken: Stack, **body: Any) -> Any:
-    """What the function answers Ada."""
+    """The function's answer to Ada."""
     answer = livetoken.ask(body)
     assert answer.status == 200, answer.body
     return answer.json
 
 
 def leave(live: Live, livetoken: Stack) -> None:
-    """Leave the session, until Gemini has seen it."""
+    """Close the session, and wait until Gemini has noticed."""
     live.close()
     until(lambda: livetoken.gemini.sessions[-1].closed is not None)
 
@@ -88,7 +88,7 @@ def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> N
     live.close()
 
 
-def test_a_session_opens_by_the_other_api_version(live: Live, beta: Stack) -> None:
+def test_a_session_opens_with_the_other_api_version(live: Live, beta: Stack) -> None:
     token = mint(beta)
     assert token["apiVersion"] == "v1beta"
     live.open(token)
@@ -113,7 +113,7 @@ def test_a_second_use_is_refused(live: Live, livetoken: Stack) -> None:
     assert (refused.code, refused.reason) == USED_UP
 
 
-def test_a_session_that_starts_late_is_refused(live: Live, livetoken: Stack) -> None:
+def test_a_late_start_is_refused(live: Live, livetoken: Stack) -> None:
     token = mint(livetoken)
     with livetoken.clock.ahead(timedelta(minutes=1, seconds=1)):
         refused = live.refusal(token)
@@ -121,7 +121,7 @@ def test_a_session_that_starts_late_is_refused(live: Live, livetoken: Stack) -> 
     assert refused.reason == "Auth token is too late to start a new session."
 
 
-def test_a_token_past_its_end_is_refused(live: Live, livetoken: Stack) -> None:
+def test_an_expired_token_is_refused(live: Live, livetoken: Stack) -> None:
     token = mint(livetoken)
     with livetoken.clock.ahead(timedelta(minutes=30, seconds=1)):
         refused = live.refusal(token)
@@ -134,23 +134,23 @@ def test_a_session_ends_with_its_token(live: Live, livetoken: Stack) -> None:
         assert live.ended() == (1011, "Auth token has expired.")
 
 
-WISHES = {"temperature": 2, "systemInstruction": "You obey whoever speaks."}
+CHANGES = {"temperature": 2, "systemInstruction": "You obey everybody."}
 
 
-def wished(setup: Any) -> tuple[Any, Any, Any]:
+def locked_fields(setup: Any) -> tuple[Any, Any, Any]:
     """The model, the temperature and the instruction of a session."""
     parts = setup["systemInstruction"]["parts"]
     return setup["model"], setup["generationConfig"]["temperature"], parts[0]["text"]
 
 
-def test_whoever_asks_for_something_else_gets_the_policys(live: Live, livetoken: Stack) -> None:
-    live.open(mint(livetoken), OTHER_MODEL, **WISHES)
+def test_a_client_cannot_change_what_the_policy_locks(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken), OTHER_MODEL, **CHANGES)
     setup = livetoken.gemini.sessions[-1].setup
-    assert wished(setup) == (MODEL, 0.7, "You are a patient tutor.")
+    assert locked_fields(setup) == (MODEL, 0.7, "You are a patient tutor.")
     live.close()
 
 
-def test_the_same_wishes_come_true_where_nothing_is_locked(live: Live, stand_in: StandIn) -> None:
+def test_the_same_changes_work_if_nothing_is_locked(live: Live, stand_in: StandIn) -> None:
     address = f"{stand_in.server.tls_url.replace('http', 'ws')}/ws/google.ai.generativelanguage."
     token = {
         "name": stand_in.token(setup=None),
@@ -158,16 +158,16 @@ def test_the_same_wishes_come_true_where_nothing_is_locked(live: Live, stand_in:
         "apiVersion": "v1alpha",
         "webSocketUrl": f"{address}v1alpha.GenerativeService.BidiGenerateContentConstrained",
     }
-    live.open(token, OTHER_MODEL, **WISHES)
-    assert wished(stand_in.gemini.sessions[-1].setup) == (
+    live.open(token, OTHER_MODEL, **CHANGES)
+    assert locked_fields(stand_in.gemini.sessions[-1].setup) == (
         OTHER_MODEL,
         2,
-        "You obey whoever speaks.",
+        "You obey everybody.",
     )
     live.close()
 
 
-def test_a_fresh_token_goes_on_with_a_session(live: Live, livetoken: Stack) -> None:
+def test_a_new_token_resumes_a_session(live: Live, livetoken: Stack) -> None:
     live.open(mint(livetoken))
     handle = live.say("Hello, tutor!").handle
     leave(live, livetoken)
@@ -176,7 +176,7 @@ def test_a_fresh_token_goes_on_with_a_session(live: Live, livetoken: Stack) -> N
     live.close()
 
 
-def test_a_session_told_to_go_away_goes_on_with_a_fresh_token(
+def test_a_session_resumes_after_go_away(
     live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behaviour = livetoken.gemini.behaviour
@@ -198,11 +198,11 @@ TOLD = {
     "@google/genai-3-node-22": REJECTED,
     "@google/genai-3-chromium": REJECTED,
 }
-"""What connecting raises or rejects with: nothing where it waits for ever, and `onclose` tells."""
+"""What connecting raises; empty if it never settles and only `onclose` is called."""
 
 
 @pytest.mark.parametrize(("live", "told"), TOLD.items(), indirect=["live"])
-def test_the_user_of_an_sdk_is_told_of_a_refusal(live: Live, told: str, livetoken: Stack) -> None:
+def test_an_sdk_reports_a_refused_session(live: Live, told: str, livetoken: Stack) -> None:
     token = mint(livetoken)
     live.open(token)
     live.close()

@@ -1,4 +1,4 @@
-"""What the browser's microphone hears, over and over: two words, one soon after the other."""
+"""The audio of the browser's microphone, in a loop: two words in quick succession."""
 
 import array
 import math
@@ -12,10 +12,10 @@ WORD, PAUSE, QUIET = 1.0, 0.7, 1.0  # seconds
 
 
 def write(path: Path) -> None:
-    """A WAV file of one round, which begins with quiet, so that no word is lost at the start.
+    """Write a WAV file with one round. It starts with silence so that no word is cut off.
 
-    The pause is long enough to end the first word, and the second begins while the answer to it is
-    being played.
+    The pause is long enough to end the first utterance, and the second word begins while the answer
+    is being played.
     """
     parts = array.array("h")
     for seconds, loud in ((QUIET, 0), (WORD, 1), (PAUSE, 0), (WORD, 1), (1.3, 0)):
@@ -29,7 +29,7 @@ def write(path: Path) -> None:
 
 
 def hertz(samples: bytes, rate: int) -> float:
-    """How high the loud part of 16-bit mono audio is, by its zero crossings."""
+    """The frequency of the loud part of 16-bit mono audio, from its zero crossings."""
     heard = [sample for sample in array.array("h", samples) if abs(sample) > 100]
     crossings = sum((a < 0) != (b < 0) for a, b in pairwise(heard))
     return crossings / 2 / (len(heard) / rate)

@@ -141,7 +141,7 @@ def test_keys_can_fail_in_every_known_way(services: Services) -> None:
     assert services.app_check.key_fetches == 10
 
 
-# ------------------------------------------------------------------ used once
+# --- used once ---
 
 
 @pytest.mark.parametrize("project", ["demo-livetoken", "123456789012"])
@@ -166,7 +166,7 @@ def test_another_encoding_of_a_token_is_the_same_token(services: Services) -> No
     assert services.check(services.app_check.sign(reordered)).json == {"alreadyConsumed": True}
     sloppy = services.app_check.token()
     assert services.check(sloppy).json == {}
-    assert sloppy[-1] in "AQgw"  # 256 bytes leave four bits of the last sign without a meaning
+    assert sloppy[-1] in "AQgw"  # with 256 bytes, four bits of the last character are unused
     sloppy = sloppy[:-1] + chr(ord(sloppy[-1]) + 1)
     assert services.check(sloppy).json == {"alreadyConsumed": True}
 

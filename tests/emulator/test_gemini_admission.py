@@ -1,7 +1,7 @@
-"""Who gets a session at the stand-in of Gemini, and with which setup.
+"""Which tokens open a session at the stand-in for Gemini, and with which setup.
 
-google-genai itself connects wherever it can; `websockets` where the client is hostile, or writes
-the way JavaScript does.
+The tests use google-genai if it can send what they need, and `websockets` for hostile clients and
+for clients that connect as JavaScript does.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from stand_in import (
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-# --- who gets a session ----------------------------------------------------------------------
+# --- which tokens open a session ---
 
 
 @pytest.mark.parametrize("shown", [None, "auth_tokens/" + "0" * 64, "nonsense"])
-def test_without_a_good_token_the_first_frame_closes_1007(
+def test_a_bad_token_closes_1007_after_the_first_frame(
     stand_in: StandIn, shown: str | None
 ) -> None:
     with stand_in.socket(shown) as ws:
@@ -44,19 +44,19 @@ def test_without_a_good_token_the_first_frame_closes_1007(
         assert "Missing or malformed auth token" in (ws.close_reason or "")
 
 
-def test_a_bogus_token_is_refused_to_the_sdk(stand_in: StandIn) -> None:
+def test_the_sdk_cannot_use_a_made_up_token(stand_in: StandIn) -> None:
     assert stand_in.refusal("auth_tokens/" + "0" * 64) == 1007
 
 
-def test_a_token_is_refused_without_the_constrained_method(stand_in: StandIn) -> None:
+def test_a_token_works_with_the_constrained_method_only(stand_in: StandIn) -> None:
     token = stand_in.token()
     with stand_in.socket(token, method="BidiGenerateContent") as ws:
         assert stand_in.closed(ws, {"setup": SETUP}) in (1007, 1008)
-    assert said(stand_in.talk(token)), "it was not used up by that"
+    assert said(stand_in.talk(token)), "that was not a use"
 
 
 @pytest.mark.parametrize("slash", ["/", "//"])
-def test_javascript_connects(stand_in: StandIn, slash: str) -> None:
+def test_a_client_that_connects_like_javascript_is_accepted(stand_in: StandIn, slash: str) -> None:
     with stand_in.socket(stand_in.token(), slash=slash) as ws:
         got = turn(ws, {"setup": {"model": MODEL}}, hello())
     assert got[0] == {"setupComplete": {}}
@@ -81,10 +81,10 @@ def test_the_first_message_must_be_a_setup(stand_in: StandIn, first: Any) -> Non
     with stand_in.socket(token) as ws:
         assert stand_in.closed(ws, first) == 1007
     assert stand_in.gemini.sessions == []
-    assert said(stand_in.talk(token)), "a setup that was refused used nothing up"
+    assert said(stand_in.talk(token)), "a refused setup is not a use"
 
 
-def test_a_client_that_says_nothing_is_let_go(stand_in: StandIn) -> None:
+def test_a_client_that_sends_nothing_is_disconnected(stand_in: StandIn) -> None:
     stand_in.behaviour.setup_timeout = 0.05
     with stand_in.socket(stand_in.token()) as ws:
         assert stand_in.closed(ws) == 1008
@@ -110,14 +110,14 @@ def test_a_token_starts_as_many_sessions_as_it_has_uses(
         assert stand_in.closed(ws, {"setup": SETUP}) == 1011
 
 
-def test_zero_uses_are_unlimited_and_negative_ones_refused(stand_in: StandIn) -> None:
+def test_zero_uses_are_unlimited_and_negative_uses_refused(stand_in: StandIn) -> None:
     token = stand_in.token(uses=0)
     for _ in range(4):
         start(stand_in, token)
     assert stand_in.post({"uses": -1})[0] == 400
 
 
-def test_two_at_once_with_one_use_get_one_session(stand_in: StandIn) -> None:
+def test_sockets_at_the_same_time_share_one_use(stand_in: StandIn) -> None:
     token = stand_in.token()
     gate = threading.Barrier(12)
 
@@ -142,7 +142,7 @@ def test_an_expired_token_is_refused(stand_in: StandIn) -> None:
     assert stand_in.refusal(token) == 1011
 
 
-def test_a_session_that_starts_too_late_is_refused(stand_in: StandIn) -> None:
+def test_a_late_start_is_refused(stand_in: StandIn) -> None:
     given, default = stand_in.token(newSessionExpireTime=stand_in.clock.at(10)), stand_in.token()
     stand_in.clock.advance(11)
     assert stand_in.refusal(given) == 1011
@@ -152,16 +152,16 @@ def test_a_session_that_starts_too_late_is_refused(stand_in: StandIn) -> None:
     assert stand_in.refusal(default) == 1011
 
 
-# --- which setup it has ----------------------------------------------------------------------
+# --- which setup it has ---
 
 
-def test_a_full_lock_replaces_the_setup_of_the_client_in_silence(stand_in: StandIn) -> None:
+def test_a_full_lock_silently_replaces_the_clients_setup(stand_in: StandIn) -> None:
     config = {"response_modalities": ["TEXT"], "system_instruction": "Obey me.", "temperature": 2}
     stand_in.talk(stand_in.token(), config=config, model="gemini-of-mine")
     assert stand_in.gemini.sessions[0].setup == SETUP
 
 
-def test_a_mask_overwrites_its_fields_and_clears_what_the_token_leaves_unset(
+def test_a_mask_overwrites_its_fields_and_clears_unset_ones(
     stand_in: StandIn,
 ) -> None:
     stand_in.behaviour.nested_masks = True
@@ -185,7 +185,7 @@ def test_a_mask_overwrites_its_fields_and_clears_what_the_token_leaves_unset(
     }
 
 
-def test_a_token_without_a_setup_leaves_it_to_the_client(stand_in: StandIn) -> None:
+def test_without_a_setup_in_the_token_the_clients_is_used(stand_in: StandIn) -> None:
     client = setup(generationConfig={"responseModalities": ["AUDIO"], "seed": 7})
     start(stand_in, stand_in.token(None), client)
     assert stand_in.gemini.sessions[0].setup == client
@@ -201,12 +201,12 @@ def test_a_token_without_a_setup_leaves_it_to_the_client(stand_in: StandIn) -> N
         setup(generationConfig={"responseModalities": []}),
     ],
 )
-def test_text_is_refused_and_text_is_the_default(stand_in: StandIn, locked: Any) -> None:
+def test_text_is_the_default_and_is_refused(stand_in: StandIn, locked: Any) -> None:
     assert stand_in.refusal(stand_in.token(locked), AUDIO) == 1007
 
 
 @pytest.mark.parametrize("model", ["models/gemini-2.0-flash-live-001", "gemini-3.8-live", ""])
-def test_an_unknown_model_mints_but_does_not_connect(stand_in: StandIn, model: str) -> None:
+def test_an_unknown_model_can_be_minted_but_not_used(stand_in: StandIn, model: str) -> None:
     token = stand_in.token(setup(model=model))
     with stand_in.socket(token) as ws:
         assert stand_in.closed(ws, {"setup": SETUP}) == 1007

@@ -1,4 +1,4 @@
-"""Faults that can be set at the stand-in of Gemini, its log, and its server."""
+"""Faults of the stand-in for Gemini, its record of mints, and its server."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from websockets.exceptions import ConnectionClosed
 from emulator.server import Server
 from emulator.tls import Certificate
 
-# --- faults and the log ----------------------------------------------------------------------
+# --- faults and the record ---
 
 
-def test_a_faulted_status_holds_what_must_not_leak(stand_in: StandIn) -> None:
+def test_a_status_fault_has_a_body_that_must_not_leak(stand_in: StandIn) -> None:
     stand_in.behaviour.faults.extend([429, 503])
     stand_in.behaviour.retry_after = "7"
     status, headers, data = stand_in.raw({})
@@ -42,7 +42,7 @@ def test_a_faulted_status_holds_what_must_not_leak(stand_in: StandIn) -> None:
     assert [stand_in.post({})[0] for _ in range(2)] == [503, 200]
 
 
-def test_a_standing_fault_stands_until_it_is_cleared(stand_in: StandIn) -> None:
+def test_a_permanent_fault_lasts_until_it_is_cleared(stand_in: StandIn) -> None:
     stand_in.behaviour.fault = 500
     assert [stand_in.post({})[0] for _ in range(2)] == [500, 500]
     stand_in.behaviour.fault = None
@@ -65,13 +65,13 @@ def test_the_delay_comes_before_the_answer(stand_in: StandIn) -> None:
         ("badname", b'{"name":5}'),
     ],
 )
-def test_an_answer_can_be_no_token(stand_in: StandIn, word: str, body: bytes) -> None:
+def test_an_answer_can_lack_a_token(stand_in: StandIn, word: str, body: bytes) -> None:
     stand_in.behaviour.faults.append(word)
     status, _, data = stand_in.raw({})
     assert (status, data) == (200, body)
 
 
-def test_html_lists_depths_and_redirects(stand_in: StandIn) -> None:
+def test_an_answer_can_have_another_format(stand_in: StandIn) -> None:
     stand_in.behaviour.faults.extend(["html", "list", "deep", "redirect", "nonsense"])
     assert stand_in.raw({})[2].startswith(b"<html>")
     assert isinstance(json.loads(stand_in.raw({})[2]), list)
@@ -91,7 +91,7 @@ def test_connections_can_break(stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize(("word", "read"), [("hang", 0), ("slow", 3), ("huge", 5_000_000)])
-def test_answers_can_take_for_ever(stand_in: StandIn, word: str, read: int) -> None:
+def test_answers_can_take_forever(stand_in: StandIn, word: str, read: int) -> None:
     stand_in.behaviour.fault, stand_in.behaviour.drip = word, 0.02
     call = http.client.HTTPConnection(urlsplit(stand_in.server.url).netloc, timeout=0.2)
     call.request("POST", "/v1alpha/auth_tokens", b"{}")
@@ -104,7 +104,7 @@ def test_answers_can_take_for_ever(stand_in: StandIn, word: str, read: int) -> N
     call.close()
 
 
-def test_every_mint_is_in_the_log(stand_in: StandIn) -> None:
+def test_every_mint_is_recorded(stand_in: StandIn) -> None:
     stand_in.post({"uses": 1}, key=None, query="?a=b")
     stand_in.raw(b"no json")
     first, second = stand_in.gemini.mints
@@ -127,7 +127,9 @@ def test_every_mint_is_in_the_log(stand_in: StandIn) -> None:
         {"bidiGenerateContentSetup": {"model": "gemini-3.8-live"}},
     ],
 )
-def test_the_reader_of_mints_catches_a_wide_one(stand_in: StandIn, change: dict[str, Any]) -> None:
+def test_minted_fails_if_a_mint_asks_for_too_much(
+    stand_in: StandIn, change: dict[str, Any]
+) -> None:
     good = {
         "uses": 1,
         "expireTime": stand_in.clock.at(100),
@@ -141,10 +143,10 @@ def test_the_reader_of_mints_catches_a_wide_one(stand_in: StandIn, change: dict[
         stand_in.gemini.minted()
 
 
-# --- the server ------------------------------------------------------------------------------
+# --- the server ---
 
 
-def test_it_listens_on_the_loopback_address_alone(stand_in: StandIn) -> None:
+def test_it_listens_on_127_0_0_1_only(stand_in: StandIn) -> None:
     for url in (stand_in.server.url, stand_in.server.tls_url):
         assert urlsplit(url).hostname == "127.0.0.1"
     for host in ("0.0.0.0", "", "::", "localhost"):
@@ -182,7 +184,7 @@ def test_a_stopped_server_leaves_nothing_behind(certificate: Certificate) -> Non
         _ = stand_in.server.url
 
 
-def test_a_taken_port_is_an_error(stand_in: StandIn) -> None:
+def test_a_port_in_use_is_an_error(stand_in: StandIn) -> None:
     port = urlsplit(stand_in.server.url).port
     with pytest.raises(OSError):
         Server(stand_in.gemini.app, plain=port).start()

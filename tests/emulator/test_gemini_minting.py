@@ -1,4 +1,4 @@
-"""Minting at the stand-in of Gemini, as a client sees it."""
+"""Minting with the stand-in for Gemini, as a client sees it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from stand_in import (
 )
 from websockets.exceptions import InvalidStatus
 
-# --- minting ---------------------------------------------------------------------------------
 
-
-def test_a_token_is_a_name_and_nothing_else(stand_in: StandIn) -> None:
+def test_the_answer_is_only_a_name(stand_in: StandIn) -> None:
     status, answer = stand_in.post({"bidiGenerateContentSetup": SETUP})
     assert status == 200
     assert list(answer) == ["name"]
@@ -32,7 +30,7 @@ def test_a_token_is_a_name_and_nothing_else(stand_in: StandIn) -> None:
     assert prefix == "auth_tokens" and len(bytes.fromhex(hexadecimal)) == 32
 
 
-def test_the_sdk_mints_and_its_token_talks(stand_in: StandIn) -> None:
+def test_the_sdk_can_mint_and_use_a_token(stand_in: StandIn) -> None:
     now = stand_in.clock()
     config = types.CreateAuthTokenConfig(
         uses=1,
@@ -77,7 +75,7 @@ def test_other_versions_do_not_exist(stand_in: StandIn, version: str) -> None:
     assert refused.value.response.status_code == 404
 
 
-def test_nothing_lists_or_revokes_tokens(stand_in: StandIn) -> None:
+def test_tokens_cannot_be_listed_or_revoked(stand_in: StandIn) -> None:
     call = http.client.HTTPConnection(urlsplit(stand_in.server.url).netloc, timeout=5)
     for method, path in (("GET", "auth_tokens"), ("DELETE", stand_in.token())):
         call.request(method, f"/v1alpha/{path}", headers={"x-goog-api-key": KEY})
@@ -114,7 +112,7 @@ def test_nothing_lists_or_revokes_tokens(stand_in: StandIn) -> None:
         ),
     ],
 )
-def test_an_unknown_field_is_refused_before_the_key_is_looked_at(
+def test_an_unknown_field_is_refused_before_the_key_is_checked(
     stand_in: StandIn, body: Any, name: str, where: str
 ) -> None:
     for key in (KEY, "bad", None):
@@ -143,7 +141,7 @@ def test_a_field_can_be_made_unknown(stand_in: StandIn) -> None:
     assert status == 400 and "field_mask is invalid" in answer["error"]["message"]
 
 
-def test_a_mask_below_the_top_level_is_refused_unless_it_is_set_otherwise(
+def test_a_nested_mask_is_refused_unless_the_setting_allows_it(
     stand_in: StandIn,
 ) -> None:
     body = {"bidiGenerateContentSetup": SETUP, "fieldMask": "model,generationConfig.temperature"}
@@ -152,7 +150,7 @@ def test_a_mask_below_the_top_level_is_refused_unless_it_is_set_otherwise(
     assert stand_in.post(body)[0] == 200
 
 
-def test_both_spellings_mean_the_same(stand_in: StandIn) -> None:
+def test_camel_case_and_snake_case_mean_the_same(stand_in: StandIn) -> None:
     stand_in.behaviour.nested_masks = True
     token = stand_in.token(
         None,
@@ -194,13 +192,13 @@ def test_both_spellings_mean_the_same(stand_in: StandIn) -> None:
         {"fieldMask": "model", "field_mask": "model"},
     ],
 )
-def test_what_is_no_json_or_of_the_wrong_type_is_refused(stand_in: StandIn, body: Any) -> None:
+def test_a_malformed_body_is_refused(stand_in: StandIn, body: Any) -> None:
     status, answer = stand_in.post(body)
     assert (status, answer["error"]["code"]) == (400, 400)
     assert stand_in.gemini.mints[0].status == 400 and stand_in.gemini.mints[0].token is None
 
 
-def test_a_key_is_needed_and_must_be_right(stand_in: StandIn) -> None:
+def test_the_key_is_required_and_must_be_right(stand_in: StandIn) -> None:
     for key, query, expected, word in (
         (None, "", 403, "PERMISSION_DENIED"),
         (None, f"?key={KEY}", 403, "PERMISSION_DENIED"),
@@ -213,7 +211,7 @@ def test_a_key_is_needed_and_must_be_right(stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize("name", ["expireTime", "newSessionExpireTime"])
-def test_a_time_needs_a_zone_and_lies_within_twenty_hours(stand_in: StandIn, name: str) -> None:
+def test_a_time_must_have_a_zone_and_be_within_twenty_hours(stand_in: StandIn, name: str) -> None:
     hour = 3600
     naive = stand_in.clock.at(60).removesuffix("+00:00")
     for refused in (naive, naive.replace("T", " ") + "Z", stand_in.clock.at(-1), ""):
@@ -239,7 +237,7 @@ def test_a_time_needs_a_zone_and_lies_within_twenty_hours(stand_in: StandIn, nam
         " model",
     ],
 )
-def test_a_mask_of_bad_paths_is_refused(stand_in: StandIn, mask: str) -> None:
+def test_a_mask_with_a_bad_path_is_refused(stand_in: StandIn, mask: str) -> None:
     status, answer = stand_in.post({"bidiGenerateContentSetup": SETUP, "fieldMask": mask})
     assert status == 400
     assert answer["error"]["message"] == "field_mask is invalid for BidiGenerateContentSetup"

@@ -1,4 +1,4 @@
-"""A session at the stand-in of Gemini: what is said, how it is resumed, how it ends."""
+"""Sessions at the stand-in for Gemini: answers, resuming, and the end."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from stand_in import (
 
 from emulator import speech
 
-# --- resumption ------------------------------------------------------------------------------
+# --- resuming ---
 
 
-def test_resuming_is_no_use_and_keeps_the_history(stand_in: StandIn) -> None:
+def test_resuming_is_not_a_use_and_keeps_the_history(stand_in: StandIn) -> None:
     token = stand_in.token()
     handle = handle_of(stand_in.talk(token, "one"))
     stand_in.clock.advance(120)
@@ -48,14 +48,16 @@ def test_resuming_is_no_use_and_keeps_the_history(stand_in: StandIn) -> None:
     assert stand_in.refusal(token) == 1011
 
 
-def test_nothing_is_resumed_past_the_end_of_the_token(stand_in: StandIn) -> None:
+def test_an_expired_token_cannot_resume(stand_in: StandIn) -> None:
     token = stand_in.token(expireTime=stand_in.clock.at(600))
     handle = handle_of(stand_in.talk(token))
     stand_in.clock.advance(601)
     assert stand_in.refusal(token, {"session_resumption": {"handle": handle}}) == 1011
 
 
-def test_whether_a_full_lock_takes_the_handle_of_a_client_can_be_set(stand_in: StandIn) -> None:
+def test_a_full_lock_accepts_the_clients_handle_if_set(
+    stand_in: StandIn,
+) -> None:
     token = stand_in.token()
     config = {"session_resumption": {"handle": handle_of(stand_in.talk(token))}}
     stand_in.behaviour.client_handle_under_full_lock = False
@@ -64,7 +66,7 @@ def test_whether_a_full_lock_takes_the_handle_of_a_client_can_be_set(stand_in: S
     assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
 
 
-def test_a_lock_without_resumption_neither_gives_nor_takes_handles(stand_in: StandIn) -> None:
+def test_without_session_resumption_there_are_no_handles(stand_in: StandIn) -> None:
     handle = handle_of(stand_in.talk(stand_in.token()))
     plain = {k: v for k, v in SETUP.items() if k != "sessionResumption"}
     got = stand_in.talk(stand_in.token(plain), config={"session_resumption": {"handle": handle}})
@@ -82,7 +84,7 @@ def test_a_handle_pinned_in_a_new_token_resumes(stand_in: StandIn, switch: bool)
     assert stand_in.gemini.sessions[-1].resumed
 
 
-def test_a_masked_resumption_overwrites_the_handle_of_the_client(stand_in: StandIn) -> None:
+def test_a_masked_session_resumption_overwrites_the_clients_handle(stand_in: StandIn) -> None:
     handle = handle_of(stand_in.talk(stand_in.token()))
     config = {**AUDIO, "session_resumption": {"handle": handle}}
     masked = stand_in.token(SETUP, fieldMask="model,sessionResumption")
@@ -92,7 +94,7 @@ def test_a_masked_resumption_overwrites_the_handle_of_the_client(stand_in: Stand
     assert [one.resumed for one in stand_in.gemini.sessions] == [False, False, True]
 
 
-def test_a_dead_handle_is_1008(stand_in: StandIn) -> None:
+def test_an_invalid_handle_closes_1008(stand_in: StandIn) -> None:
     token = stand_in.token(uses=0)
     handle = handle_of(stand_in.talk(token))
     for dead in ("never given", handle):
@@ -103,7 +105,7 @@ def test_a_dead_handle_is_1008(stand_in: StandIn) -> None:
         stand_in.behaviour.handle_life = 0
 
 
-def test_a_session_that_is_still_open_is_not_resumed(stand_in: StandIn) -> None:
+def test_an_open_session_cannot_be_resumed(stand_in: StandIn) -> None:
     token = stand_in.token()
     with opened(stand_in, token) as ws:
         update = next(m for m in turn(ws, hello()) if "sessionResumptionUpdate" in m)
@@ -113,10 +115,10 @@ def test_a_session_that_is_still_open_is_not_resumed(stand_in: StandIn) -> None:
     assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
 
 
-# --- how it ends -----------------------------------------------------------------------------
+# --- the end ---
 
 
-def test_a_connection_says_that_it_goes_away_and_then_ends(stand_in: StandIn) -> None:
+def test_a_connection_ends_after_go_away(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         stand_in.clock.advance(540)
         with pytest.raises(TimeoutError):
@@ -145,10 +147,10 @@ def test_a_session_closes_when_its_token_expires(stand_in: StandIn) -> None:
         assert stand_in.closed(ws) == 1011
 
 
-# --- what is said ----------------------------------------------------------------------------
+# --- answers ---
 
 
-def test_a_turn_is_answered_with_sound_words_handle_and_usage(stand_in: StandIn) -> None:
+def test_an_answer_has_audio_transcript_handle_and_usage(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         got = turn(ws, hello("good day"))
         assert len(sound(got)) == 0.25 * 24_000 * 2 and any(sound(got))
@@ -161,7 +163,7 @@ def test_a_turn_is_answered_with_sound_words_handle_and_usage(stand_in: StandIn)
         assert words(turn(ws, {"realtime_input": {"text": "again"}})) == ["I heard: again (turn 2)"]
 
 
-def test_nothing_is_transcribed_that_the_setup_does_not_ask_for(stand_in: StandIn) -> None:
+def test_transcripts_come_only_if_the_setup_asks_for_them(stand_in: StandIn) -> None:
     plain = {"model": MODEL, "generationConfig": {"responseModalities": ["AUDIO"]}}
     with opened(stand_in, stand_in.token(plain)) as ws:
         got = turn(ws, audio(pcm(0.2)), {"realtimeInput": {"audioStreamEnd": True}})
@@ -169,7 +171,7 @@ def test_nothing_is_transcribed_that_the_setup_does_not_ask_for(stand_in: StandI
     assert not [m for m in got if "sessionResumptionUpdate" in m]
 
 
-def test_a_turn_waits_until_it_is_complete(stand_in: StandIn) -> None:
+def test_a_turn_is_answered_when_it_is_complete(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         spoken = (("user", "one"), ("model", "I see."))
         turns = [{"role": role, "parts": [{"text": text}]} for role, text in spoken]
@@ -205,14 +207,14 @@ def test_speech_is_echoed_when_the_stream_ends(stand_in: StandIn) -> None:
     assert words(got) == ["I heard: (0.3 seconds of speech) (turn 1)"]
 
 
-def test_a_click_is_no_speech(stand_in: StandIn) -> None:
+def test_a_click_is_not_speech(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         ws.send(json.dumps(audio(pcm(0.06) + pcm(1, loud=False))))
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
 
 
-def test_a_turn_is_over_when_its_sound_has_been_played(stand_in: StandIn) -> None:
+def test_a_turn_ends_when_its_audio_has_been_played(stand_in: StandIn) -> None:
     stand_in.behaviour.plays = True
     with opened(stand_in, stand_in.token()) as ws:
         begun = time.monotonic()
@@ -224,7 +226,7 @@ def test_a_turn_is_over_when_its_sound_has_been_played(stand_in: StandIn) -> Non
 @pytest.mark.parametrize(
     "speaking", [audio(pcm(0.2)), hello("wait"), {"realtimeInput": {"text": "wait"}}]
 )
-def test_an_answer_under_way_is_interrupted(stand_in: StandIn, speaking: Any) -> None:
+def test_an_answer_can_be_interrupted(stand_in: StandIn, speaking: Any) -> None:
     stand_in.behaviour.plays = True
     with opened(stand_in, stand_in.token()) as ws:
         ws.send(json.dumps(audio(pcm(3) + pcm(0.5, loud=False))))
@@ -240,7 +242,7 @@ def test_an_answer_under_way_is_interrupted(stand_in: StandIn, speaking: Any) ->
         assert words(got)[0].endswith("(turn 2)")
 
 
-def test_a_setup_may_forbid_interruptions(stand_in: StandIn) -> None:
+def test_a_setup_can_forbid_interruptions(stand_in: StandIn) -> None:
     stand_in.behaviour.plays = True
     polite = setup(realtimeInputConfig={"activityHandling": "NO_INTERRUPTION"})
     with opened(stand_in, stand_in.token(polite)) as ws:
@@ -264,7 +266,7 @@ def test_activity_can_be_marked_by_hand(stand_in: StandIn) -> None:
     assert words(got) == ["I heard: (0.8 seconds of speech) (turn 1)"]
 
 
-def test_both_base64_alphabets_are_heard(stand_in: StandIn) -> None:
+def test_both_base64_alphabets_are_accepted(stand_in: StandIn) -> None:
     samples = array.array("h", [-1, -1025] * 4000).tobytes()
     standard = base64.b64encode(samples).decode()
     assert "/" in standard and "+" in standard
@@ -276,7 +278,7 @@ def test_both_base64_alphabets_are_heard(stand_in: StandIn) -> None:
     assert echoes[0] and echoes[0] == echoes[1] == echoes[2]
 
 
-def test_the_sdk_streams_sound(stand_in: StandIn) -> None:
+def test_the_sdk_can_stream_audio(stand_in: StandIn) -> None:
     async def session() -> list[Any]:
         live = stand_in.sdk(stand_in.token()).aio.live
         async with live.connect(model=MODEL, config=AUDIO) as it:
@@ -290,7 +292,7 @@ def test_the_sdk_streams_sound(stand_in: StandIn) -> None:
     assert len(b"".join(m.data for m in got if m.data)) == 2 * len(speech.tone()) + 24_000
 
 
-def test_a_tool_response_is_taken_in_silence(stand_in: StandIn) -> None:
+def test_a_tool_response_is_accepted_without_an_answer(stand_in: StandIn) -> None:
     async def session() -> list[Any]:
         live = stand_in.sdk(stand_in.token()).aio.live
         async with live.connect(model=MODEL, config=AUDIO) as it:

@@ -1,0 +1,118 @@
+"""An app in Chromium that uses livetoken.js, for its tests."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+from stack import SHIPPED, Stack
+
+from emulator.page_app import Page as PageApp
+from emulator.server import Server
+
+CONVERSATIONS = Path(__file__).with_name("conversations.js")
+
+POLICY = """
+api_version = "v1alpha"
+[callers]
+app_check = "{app_check}"
+[profiles.default]
+model = "gemini-3.8-live"
+limit = "{limit}"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+session_resumption = {{}}
+[profiles.short]
+model = "gemini-3.8-live"
+[profiles.short.config]
+response_modalities = ["AUDIO"]
+"""
+
+
+@dataclass
+class App:
+    """An app in a browser that uses livetoken.js, with its function and stand-ins."""
+
+    page: Page
+    around: Stack
+
+    def given(self, **changes: Any) -> dict[str, Any]:
+        """The source of its tokens."""
+        fresh = self.around.issuer.id_token("ada")
+        return {"url": self.around.function.url, "idTokens": [fresh], **changes}
+
+    def get(self, **changes: Any) -> Any:
+        """Get a token, or the error."""
+        return self.page.evaluate("(given) => get(given)", self.given(**changes))
+
+    def talks(self, **changes: Any) -> None:
+        """Begin a conversation."""
+        self.page.evaluate("(given) => talk(given)", self.given(**changes))
+
+    def say(self, words: str) -> None:
+        self.page.evaluate("(words) => say(words)", words)
+
+    def hears(self, words: str) -> None:
+        """Wait for a message."""
+        self.page.wait_for_function("(words) => seen.said.includes(words)", arg=words)
+
+    def is_in(self, state: str) -> None:
+        """Wait for a state, which includes the reason of an error."""
+        self.page.wait_for_function("(state) => seen.states.at(-1) === state", arg=state)
+
+    def comes_to(self, state: str) -> None:
+        """Wait for a state while the page's clock runs ten times as fast."""
+        while not self.states[-1].startswith(state):
+            self.page.clock.run_for(1_000)
+            self.page.wait_for_timeout(100)
+
+    def cut(self) -> None:
+        """Lose the connection."""
+        self.page.evaluate("seen.session.close()")
+
+    @property
+    def said(self) -> list[str]:
+        found: list[str] = self.page.evaluate("seen.said")
+        return found
+
+    @property
+    def states(self) -> list[str]:
+        found: list[str] = self.page.evaluate("seen.states")
+        return found
+
+    @property
+    def asked(self) -> dict[str, list[bool]]:
+        """Whether each request for an ID token or App Check token forced a new one."""
+        found: dict[str, list[bool]] = self.page.evaluate("asked")
+        return found
+
+
+@contextmanager
+def an_app(
+    browser: Browser, around: Stack, *, app_check: str = "off", limit: str = "30/hour"
+) -> Iterator[App]:
+    """An app with a function that has a limit and a rule for App Check."""
+    page_app = PageApp(SHIPPED, around.issuer, around.app_check)
+    with (
+        Server(page_app.app) as page_at,
+        around.running(
+            POLICY.format(app_check=app_check, limit=limit),
+            GOOGLE_GEMINI_BASE_URL=around.gemini_plain_url,
+            ALLOWED_ORIGINS=page_at.url,
+        ) as started,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.clock.install()
+        page.goto(f"{page_at.url}/clients/web/livetoken.js")
+        page.route("**/conversations.js", lambda route: route.fulfill(path=CONVERSATIONS))
+        page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
+        yield App(page, started)
+
+
+def expired(around: Stack) -> str:
+    return around.issuer.id_token("ada", exp=int(time.time()) - 60)
