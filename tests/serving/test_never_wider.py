@@ -200,7 +200,7 @@ def assert_not_wider(
 
 
 @settings(
-    max_examples=600,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     database=None,
@@ -322,7 +322,7 @@ def function(certificate: Certificate) -> Iterator[Stack]:
         unstarted.gemini.mints.clear()  # asserted one by one: each profile has a mask of its own
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(claims=CLAIMS, sent=BODIES, verified=st.sampled_from([True, True, True, 1, "true", None]))
 def test_no_request_gets_more_than_its_profile(
     function: Stack, claims: dict[str, Any], sent: dict[str, Any], verified: Any
