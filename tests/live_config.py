@@ -36,13 +36,13 @@ PATHS = dict(written(_tokens_converters._LiveConnectConfig_to_mldev))
 """Every field of the config that the Developer API's converter writes, and where it writes it."""
 
 WHOLE = "generation_config"
-"""The one of them that a policy writes member by member."""
+"""The field whose members a policy sets one by one."""
 
 MEMBERS = {name: path for name, path in PATHS.items() if len(path) == 2}
-"""Those that it writes into `generationConfig`."""
+"""The fields that it writes into `generationConfig`."""
 
 OWN = {name: path[0] for name, path in PATHS.items() if len(path) == 1 and name != WHOLE}
-"""Those that are fields of the setup of their own."""
+"""The fields that it writes as fields of the setup."""
 
 SETUP_FIELDS = ("model", "generationConfig", *OWN.values())
 """Every top-level field of the setup."""
@@ -81,7 +81,7 @@ voice_config = { prebuilt_voice_config = { voice_name = "Kore" } }
 OURS: Mapping[str, Any] = tomllib.loads(CONFIG)
 
 LEAST = ("response_modalities",)
-"""What a config must set."""
+"""The fields that a config must set."""
 
 
 def placed(config: Mapping[str, Any]) -> Any:

@@ -64,8 +64,8 @@ HOSTILE: Mapping[str, Any] = {
 
 
 def hostile(livetoken: Stack) -> dict[str, Any]:
-    """A hostile client's setup: every field, and somebody else's session to resume."""
-    handle = livetoken.gemini.state.issue_handle(Conversation(turns=["somebody's secret"]))
+    """A hostile client's setup: every field, and another caller's session to resume."""
+    handle = livetoken.gemini.state.issue_handle(Conversation(turns=["another caller's secret"]))
     wanted = {**HOSTILE, "sessionResumption": {"handle": handle}}
     return {name: wanted[name] for name in SETUP_FIELDS}
 

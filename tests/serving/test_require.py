@@ -103,7 +103,7 @@ REFUSED: dict[tuple[str, str], list[Any]] = {
         *([], ["basic", "Pro"], [["pro"]], [{"word": "pro"}], {"pro": "pro"}, {"0": "pro"}),
     ],
 }
-"""By profile and claim: values that look like an accepted one and are not; `...` is no claim."""
+"""By profile and claim: values that resemble an accepted one; `...` leaves the claim out."""
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ def test_a_callers_handle_is_not_in_the_next_callers_token(livetoken: Stack) -> 
     assert request(livetoken) == unpinned
 
 
-# ------------------------------------------------------------------ what is no handle
+# ------------------------------------------------------------------ what is not a handle
 
 
 def refusal(livetoken: Stack, body: dict[str, Any]) -> str:
