@@ -1,4 +1,4 @@
-"""A function whose policy demands App Check, and ways to ask it."""
+"""Policies with App Check, and requests to a function that has one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What tests of the function do again and again."""
+"""Requests and checks that many tests of the function share."""
 
 import re
 from collections.abc import Mapping

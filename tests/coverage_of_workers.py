@@ -26,4 +26,4 @@ def _signal(number: int, handler: Any) -> Any:
 
 
 def coverage_init(_registry: object, _options: object) -> None:
-    signal.signal = _signal
+    setattr(signal, "signal", _signal)  # noqa: B010

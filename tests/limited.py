@@ -1,4 +1,4 @@
-"""A function whose profiles have limits, and people who ask it."""
+"""A function whose profiles have limits, and its callers."""
 
 import threading
 import time

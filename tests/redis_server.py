@@ -1,4 +1,4 @@
-"""A real Redis server, which can be made to hang, to die and to come back."""
+"""A real Redis server that tests can stop, kill and restart."""
 
 import signal
 import socket
@@ -15,7 +15,7 @@ PASSWORD = "redis-password-0123456789"
 
 
 class RedisServer:
-    """`redis-server` on a port of its own, with nothing on disk.
+    """`redis-server` on its own port, which writes nothing to disk.
 
     Args:
         folder: its working folder.
@@ -32,7 +32,7 @@ class RedisServer:
         return f"async+redis://:{PASSWORD}@127.0.0.1:{self.port}/3"
 
     def start(self) -> None:
-        """Start it, empty, on the same port as ever."""
+        """Start it, empty, on the same port as before."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -45,20 +45,20 @@ class RedisServer:
         until(self._answers)
 
     def hang(self) -> None:
-        """Have it take connections and commands, and answer none."""
+        """Stop it: it accepts connections and commands, and does not answer."""
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Have it answer what it has been asked meanwhile, and what comes."""
+        """Continue it: it answers the commands that have waited, and new ones."""
         self._process.send_signal(signal.SIGCONT)
 
     def die(self) -> None:
-        """End it at once; what it counted is lost."""
+        """Kill it; its counters are lost."""
         self._process.kill()
         self._process.wait()
 
     def ask(self, *command: str, database: int = 3) -> str:
-        """What redis-cli prints for a command."""
+        """The output of redis-cli for a command."""
         words = ["redis-cli", "-p", str(self.port), "-n", str(database)]
         done = subprocess.run(
             [*words, *command],

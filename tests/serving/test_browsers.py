@@ -1,4 +1,4 @@
-"""CORS: every answer to an allowed origin can be read by it, and by no other."""
+"""CORS: allowed origins can read every answer, other origins none."""
 
 import pytest
 from stack import ORIGIN, Answer, Stack
@@ -55,20 +55,20 @@ def test_every_answer_to_an_allowed_origin_can_be_read(
     answer.is_never_stored()
 
 
-def test_a_phone_without_an_origin_is_served(livetoken: Stack) -> None:
+def test_a_request_without_an_origin_is_served(livetoken: Stack) -> None:
     answer = livetoken.ask()
     assert answer.status == 200
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_no_allowed_origin_serves_phones_alone(alone: Stack) -> None:
+def test_without_allowed_origins_only_requests_without_origin_are_served(alone: Stack) -> None:
     with alone.running(ALLOWED_ORIGINS=None) as livetoken:
         assert livetoken.ask().status == 200
         answer = livetoken.ask(headers={"Origin": ORIGIN})
         assert answer.is_refusal(Reason.ORIGIN_NOT_ALLOWED)
 
 
-def test_a_star_allows_any_origin_and_only_origins(alone: Stack) -> None:
+def test_a_star_allows_any_well_formed_origin(alone: Stack) -> None:
     with alone.running(ALLOWED_ORIGINS="*") as livetoken:
         for origin in (ORIGIN, "null", "capacitor://localhost", "http://[::1]:5173"):
             answer = livetoken.ask(headers={"Origin": origin})

@@ -1,4 +1,4 @@
-"""The whole path: signed in, minted, connected with google-genai, refused the second time."""
+"""The whole path: sign in, mint, connect with google-genai, be refused the second time."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ HOSTILE = types.LiveConnectConfig(
     temperature=2.0,
     tools=[types.Tool(code_execution=types.ToolCodeExecution())],
 )
-"""What somebody sends who wants another assistant on our key."""
+"""The config of a client that wants another assistant on our key."""
 
 FIELDS = {
     "name",
@@ -97,7 +97,7 @@ def test_the_times_are_the_profiles(
         {"data": {"profile": "default"}},
     ],
 )
-def test_a_callable_client_gets_its_own_shape(livetoken: Stack, body: dict[str, Any]) -> None:
+def test_a_callable_client_gets_a_callables_answer(livetoken: Stack, body: dict[str, Any]) -> None:
     answer = livetoken.ask(body)
     assert answer.status == 200
     assert answer.json.keys() == {"result"}
@@ -139,7 +139,7 @@ def test_the_sdk_holds_a_session_with_the_policys_setup(livetoken: Stack) -> Non
     assert heard.audio
 
 
-def test_a_hostile_setup_is_ignored_whole(livetoken: Stack) -> None:
+def test_a_hostile_setup_is_ignored(livetoken: Stack) -> None:
     token = livetoken.ask().json
     asyncio.run(converse(token, "hello", config=HOSTILE))
     session = livetoken.gemini.sessions[-1]

@@ -1,4 +1,4 @@
-"""Cloud Run stops the CPU between requests; an instance that wakes goes on as it was."""
+"""Cloud Run stops the CPU between requests; an instance must continue afterwards."""
 
 import os
 import signal
@@ -9,13 +9,13 @@ from stack import POLICY, Stack
 from livetoken.refusals import Reason
 
 
-def test_a_worker_that_was_stopped_is_not_killed_when_it_wakes(alone: Stack) -> None:
+def test_a_worker_without_cpu_for_a_while_is_not_killed(alone: Stack) -> None:
     once = POLICY.replace("[profiles.default]", '[profiles.default]\nlimit = "1/day"')
     with alone.running(once, CLOUD_RUN_TIMEOUT_SECONDS="1") as livetoken:
         assert livetoken.ask().status == 200
         group = livetoken.function.process.pid
         os.killpg(group, signal.SIGSTOP)
-        time.sleep(2.5)  # over twice the silence that gunicorn would allow
+        time.sleep(2.5)  # more than twice the timeout that gunicorn would apply
         os.killpg(group, signal.SIGCONT)
-        time.sleep(1.5)  # it looks once a second
+        time.sleep(1.5)  # gunicorn checks once a second
         assert livetoken.ask().is_refusal(Reason.LIMIT_REACHED)

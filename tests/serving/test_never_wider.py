@@ -1,6 +1,6 @@
-"""Whatever policy, claims and request come together: no token is wider than its policy.
+"""No combination of policy, claims and request makes a token that is wider than its policy.
 
-What may be minted is told here a second time, in other words than the function's.
+This file says a second time, independently of the function, what may be minted.
 """
 
 import json
@@ -41,10 +41,10 @@ HOSTILE: dict[str, Any] = {
     "safetySettings": [{"category": "HARM", "threshold": "OFF"}],
     "labels": {"who": "me"},
 }
-"""A client's own idea of every field."""
+"""A client's own value for every field."""
 
 
-# ------------------------------------------------------------------ what may come
+# ------------------------------------------------------------------ inputs
 
 PIECES = ("You teach", " ", '"', "\\", "$", "{", "}", "$${", "${claim.level}", "${claim.a.b}")
 BAD_PIECES = ("${", "${level}", "${claim.nobody}", "${claim.}")
@@ -99,7 +99,7 @@ MISTAKES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Any]:
-    """A policy that is sound, or has one mistake."""
+    """A valid policy, or one with one mistake."""
     mistake = draw(st.sampled_from([None, None, None, "config", "text", "open", "time", "model"]))
     model = draw(st.sampled_from([MODEL, "gemini-3.8-live", THINKING]))
     config = draw(st.fixed_dictionaries({}, optional=CONFIG))
@@ -144,7 +144,7 @@ def found(claims: dict[str, Any], path: str) -> Iterator[Any]:
 
 
 def meets(claims: dict[str, Any], require: dict[str, list[Any]]) -> bool:
-    """Whether the claims meet a rule: the same JSON text, but that 1 and 1.0 are one number."""
+    """Whether claims meet a rule: equal JSON text, except that 1 and 1.0 are the same number."""
 
     def as_json(value: Any) -> str:
         number = type(value) in (int, float)
@@ -162,7 +162,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def instruction(profile: dict[str, Any], claims: dict[str, Any]) -> str | None:
-    """The instruction that the model must get; None where the caller gets no token."""
+    """The instruction that the model must get; None if the caller gets no token."""
     said: dict[str, str] = {}
     for name, rule in profile.get("claims", {}).items():
         (value, *_) = [*found(claims, name), rule.get("default")]
@@ -181,7 +181,7 @@ def instruction(profile: dict[str, Any], claims: dict[str, Any]) -> str | None:
 def assert_not_wider(
     mint: dict[str, Any], profile: dict[str, Any], body: Any, said: str, handle: str | None
 ) -> None:
-    """The request to Gemini is the compiled body with its holes filled, and no more."""
+    """The request to Gemini is the compiled body with its placeholders filled."""
     expected = json.loads(json.dumps(body))
     setup = expected["bidiGenerateContentSetup"]
     if "systemInstruction" in setup:
@@ -200,14 +200,14 @@ def assert_not_wider(
 
 
 @settings(
-    max_examples=600,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans())
-def test_a_policy_is_refused_or_is_what_every_token_is_locked_to(
+def test_a_policy_is_invalid_or_locks_every_token(
     stand_in: StandIn,
     document: dict[str, Any],
     claims: dict[str, Any],
@@ -322,7 +322,7 @@ def function(certificate: Certificate) -> Iterator[Stack]:
         unstarted.gemini.mints.clear()  # asserted one by one: each profile has a mask of its own
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(claims=CLAIMS, sent=BODIES, verified=st.sampled_from([True, True, True, 1, "true", None]))
 def test_no_request_gets_more_than_its_profile(
     function: Stack, claims: dict[str, Any], sent: dict[str, Any], verified: Any
@@ -347,7 +347,7 @@ def test_no_request_gets_more_than_its_profile(
 def judged(
     claims: dict[str, Any], sent: dict[str, Any]
 ) -> tuple[Reason | None, str | None, str, str | None]:
-    """The reason for which a request is refused, or what its token must be."""
+    """The reason why a request is refused, or what its token must be."""
     if not meets(claims, {"email_verified": [True]}):
         return Reason.NOT_ALLOWED, None, "", None
     fields = sent
@@ -370,7 +370,7 @@ def judged(
 
 
 def minted(answer: Answer) -> Any:
-    """The answer of either dialect."""
+    """The token in an answer, callable or not."""
     return answer.json.get("result", answer.json)
 
 

@@ -14,7 +14,7 @@ provokes = pytest.mark.provokes
 
 @pytest.fixture(autouse=True)
 def nothing_reaches_gemini(request: pytest.FixtureRequest, livetoken: Stack) -> Iterator[None]:
-    """What is refused before the mint never reaches Gemini: its request log proves it."""
+    """Assert that a request refused before the mint did not reach Gemini."""
     before = len(livetoken.gemini.mints)
     yield
     if "reaches_gemini" not in request.keywords:
@@ -61,7 +61,7 @@ reaches_gemini = pytest.mark.reaches_gemini
         b" ",
     ],
 )
-def test_a_body_that_is_not_the_contracts_is_refused(livetoken: Stack, body: bytes) -> None:
+def test_a_body_of_another_shape_is_refused(livetoken: Stack, body: bytes) -> None:
     assert livetoken.ask(body).is_refusal(Reason.INVALID_REQUEST)
 
 
@@ -103,7 +103,7 @@ def test_no_single_bearer_token_is_refused(livetoken: Stack, credential: str | N
 
 @provokes(Reason.NO_CREDENTIAL)
 @pytest.mark.parametrize("pause", [0, 0.3])
-def test_a_credential_in_a_trailer_is_none(livetoken: Stack, pause: float) -> None:
+def test_a_credential_in_a_trailer_is_ignored(livetoken: Stack, pause: float) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     trailer = f"0\r\nAuthorization: Bearer {livetoken.issuer.id_token('ada')}\r\n\r\n".encode()
     body = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
@@ -142,13 +142,13 @@ def test_a_genuine_credential_of_8_kib_is_read(livetoken: Stack) -> None:
 
 
 def genuine(livetoken: Stack, length: int) -> str:
-    """A token that is good in every way, of that length or a character or two more or less."""
+    """A valid token of that length, give or take two characters."""
     bare = len(livetoken.issuer.id_token("ada", pad=""))
     return livetoken.issuer.id_token("ada", pad="a" * ((length - bare) * 3 // 4))
 
 
 @provokes(Reason.ID_TOKEN_EXPIRED)
-def test_an_expired_token_is_told_apart(livetoken: Stack) -> None:
+def test_an_expired_token_has_a_reason_of_its_own(livetoken: Stack) -> None:
     now = int(time.time())
     times = {"iat": now - 7200, "auth_time": now - 7200, "exp": now - 3600}
     token = livetoken.issuer.id_token("ada", **times)
@@ -269,7 +269,7 @@ def test_geminis_quota_is_passed_on(livetoken: Stack, header: str | None, second
 @reaches_gemini
 @provokes(Reason.GEMINI_REFUSED)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])
-def test_geminis_refusal_is_ours_to_mend(livetoken: Stack, status: int) -> None:
+def test_geminis_refusal_is_a_500_and_logged_as_an_error(livetoken: Stack, status: int) -> None:
     livetoken.gemini.behaviour.fault = status
     assert livetoken.ask().is_refusal(Reason.GEMINI_REFUSED)
     assert livetoken.log()[-1]["severity"] == "ERROR"
@@ -284,7 +284,7 @@ def test_geminis_refusal_is_ours_to_mend(livetoken: Stack, status: int) -> None:
         *("gzip", "truncated", "huge", "reset", "redirect"),
     ],
 )
-def test_what_is_no_token_is_never_passed_on(livetoken: Stack, fault: int | str) -> None:
+def test_an_answer_without_a_token_is_not_passed_on(livetoken: Stack, fault: int | str) -> None:
     livetoken.gemini.behaviour.fault = fault
     answer = livetoken.ask()
     assert answer.is_refusal(Reason.GEMINI_UNAVAILABLE)
@@ -294,7 +294,7 @@ def test_what_is_no_token_is_never_passed_on(livetoken: Stack, fault: int | str)
 @reaches_gemini
 @provokes(Reason.GEMINI_TIMEOUT)
 @pytest.mark.parametrize("fault", ["hang", "slow"])
-def test_the_deadline_is_over_everything(livetoken: Stack, fault: str) -> None:
+def test_the_deadline_covers_the_whole_mint(livetoken: Stack, fault: str) -> None:
     livetoken.gemini.behaviour.fault = fault
     assert livetoken.ask().is_refusal(Reason.GEMINI_TIMEOUT)
     assert livetoken.log()[-1]["gemini_ms"] < gemini.DEADLINE * 1000 + 500

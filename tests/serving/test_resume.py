@@ -1,4 +1,4 @@
-"""`resume`: a session goes on after its connection has ended, and nobody chooses which but we."""
+"""`resume`: a session goes on after its connection has ended; the token decides which session."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asking import refused, socket_url
 from google.genai import errors, types
 from stack import Stack, stack, until
 from stand_in import message
@@ -22,49 +23,36 @@ from livetoken.compile.body import compile_policy
 from livetoken.constraint import constrain
 from livetoken.refusals import Reason
 
-CONFIG = """
+PROFILE = """
+[profiles.{name}]
+model = "gemini-3.8-live"
+client_may_set = {left}
+claims.level.max_length = 20
+[profiles.{name}.config]
 response_modalities = ["AUDIO"]
-system_instruction = "You tutor a learner of level ${claim.level}."
+system_instruction = "You tutor a learner of level ${{claim.level}}."
 temperature = 0.7
-output_audio_transcription = {}
+output_audio_transcription = {{}}
 """
 
-POLICY = f"""
-api_version = "v1alpha"
+RESUMED = "session_resumption = {}\n"
 
-[profiles.default]
-model = "gemini-3.8-live"
-claims.level.max_length = 20
-[profiles.default.config]{CONFIG}
-session_resumption = {{}}
-
-[profiles.tools]
-model = "gemini-3.8-live"
-client_may_set = ["tools"]
-claims.level.max_length = 20
-[profiles.tools.config]{CONFIG}
-session_resumption = {{}}
-
-[profiles.left]
-model = "gemini-3.8-live"
-client_may_set = ["session_resumption"]
-claims.level.max_length = 20
-[profiles.left.config]{CONFIG}
-
-[profiles.none]
-model = "gemini-3.8-live"
-claims.level.max_length = 20
-[profiles.none.config]{CONFIG}
-"""
+POLICY = (
+    'api_version = "v1alpha"\n'
+    + (PROFILE.format(name="default", left=[]) + RESUMED)
+    + (PROFILE.format(name="tools", left=["tools"]) + RESUMED)
+    + PROFILE.format(name="left", left=["session_resumption"])
+    + PROFILE.format(name="none", left=[])
+)
 
 LEFT_OPEN = {"default": (), "tools": ("tools",), "left": ("sessionResumption",), "none": ()}
-"""Each profile, and what it leaves to the client, as the setup spells it."""
+"""By profile: the fields of the setup that it leaves to the client."""
 
 PINNING = pytest.mark.parametrize("profile", ["default", "tools"])
-"""The profiles that lock resumption: one all locked, and one by a mask."""
+"""The profiles that lock resumption: one locks everything, one has a mask."""
 
 SWITCHED = pytest.mark.parametrize("client_handle", [False, True])
-"""Whether Gemini takes a client's own handle under a full lock, which is unknown."""
+"""Whether Gemini accepts a client's handle under a full lock: unknown, so both are tested."""
 
 NASTY = {
     "a quote": '"',
@@ -94,7 +82,7 @@ def started(certificate: Certificate) -> Iterator[Stack]:
 
 @pytest.fixture
 def livetoken(started: Stack) -> Iterator[Stack]:
-    """The function of this file; the stand-in is left as it was."""
+    """The function of this file; the stand-in for Gemini is reset."""
     behaviour = started.gemini.behaviour
     before = dict(vars(behaviour))
     yield started
@@ -130,17 +118,7 @@ def talk(livetoken: Stack, answer: Any, text: str, handle: str | None = None) ->
     return heard
 
 
-def plain(livetoken: Stack, answer: Any) -> str:
-    """Where JavaScript would open its socket, without TLS.
-
-    The synchronous sockets of websockets read and write TLS on two threads, which may hang.
-    """
-    secure = livetoken.gemini_url.replace("https:", "wss:")
-    url = answer["webSocketUrl"].replace(secure, livetoken.gemini_plain_url.replace("http:", "ws:"))
-    return f"{url}?access_token={answer['name']}"
-
-
-def refused(livetoken: Stack, answer: Any, handle: str | None = None) -> int:
+def closed(livetoken: Stack, answer: Any, handle: str | None = None) -> int:
     """The code with which the SDK is refused a session."""
     before = len(livetoken.gemini.sessions)
     with pytest.raises(errors.APIError) as refusal:
@@ -177,7 +155,7 @@ def test_a_locked_session_goes_on_with_a_fresh_token(
 
 
 @SWITCHED
-def test_a_session_goes_on_with_the_same_token_where_the_handle_is_left_to_the_client(
+def test_a_session_goes_on_with_the_same_token_if_the_client_may_set_the_handle(
     livetoken: Stack, client_handle: bool
 ) -> None:
     livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
@@ -186,14 +164,14 @@ def test_a_session_goes_on_with_the_same_token_where_the_handle_is_left_to_the_c
     for turn, text in ((2, "two"), (3, "three")):
         heard = talk(livetoken, token, text, heard.handle)
         assert heard.transcript == f"I heard: {text} (turn {turn})"
-    assert refused(livetoken, token) == 1011, "it starts no second session"
+    assert closed(livetoken, token) == 1011, "it starts no second session"
 
 
 @SWITCHED
-def test_a_clients_own_handle_counts_under_a_full_lock_as_gemini_has_it(
+def test_a_clients_own_handle_under_a_full_lock_changes_nothing_else(
     livetoken: Stack, client_handle: bool
 ) -> None:
-    """Unknown of Gemini: either way the rest of the setup is the policy's."""
+    """What Gemini does is unknown; either way the rest of the setup is the policy's."""
     livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     spent = mint(livetoken)
     setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
@@ -205,21 +183,21 @@ def test_a_clients_own_handle_counts_under_a_full_lock_as_gemini_has_it(
             "sessionResumption": {"handle": handle},
         }
     else:
-        assert refused(livetoken, spent, handle) == 1011, "it would be a second session"
+        assert closed(livetoken, spent, handle) == 1011, "it would be a second session"
         unspent = mint(livetoken)
         assert talk(livetoken, unspent, "two", handle).transcript == "I heard: two (turn 1)"
         assert livetoken.gemini.sessions[-1].setup == setup
 
 
 @SWITCHED
-def test_a_clients_own_handle_is_never_taken_where_a_mask_locks_resumption(
+def test_a_clients_own_handle_is_ignored_if_a_mask_locks_resumption(
     livetoken: Stack, client_handle: bool
 ) -> None:
     livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     handle = begin(livetoken, "tools")
     token = mint(livetoken, "tools")
     assert talk(livetoken, token, "two", handle).transcript == "I heard: two (turn 1)"
-    assert refused(livetoken, token, handle) == 1011
+    assert closed(livetoken, token, handle) == 1011
 
 
 def test_without_resumption_no_handle_is_given_or_taken(livetoken: Stack) -> None:
@@ -244,11 +222,11 @@ def test_a_session_goes_on_after_the_time_to_start_and_until_the_token_ends(
         token = mint(livetoken, profile, handle)
     for turn, minutes in ((2, 2), (3, 29)):
         with livetoken.clock.ahead(timedelta(minutes=minutes)):
-            assert refused(livetoken, unstarted) == 1011
+            assert closed(livetoken, unstarted) == 1011
             heard = talk(livetoken, token, "later", handle)
             assert heard.transcript == f"I heard: later (turn {turn})"
     with livetoken.clock.ahead(timedelta(minutes=30)):
-        assert refused(livetoken, token, handle) == 1011
+        assert closed(livetoken, token, handle) == 1011
 
 
 # ------------------------------------------------------------------ and no other session does
@@ -272,20 +250,20 @@ def test_the_pinned_handle_wins_over_a_clients_own(
 
 @SWITCHED
 @PINNING
-def test_a_resuming_token_works_again_for_its_own_session_alone(
+def test_a_resuming_token_works_again_only_for_its_own_session(
     livetoken: Stack, profile: str, client_handle: bool
 ) -> None:
-    """Resuming is no use, so Gemini counts none; the handle is what holds the token to one."""
+    """Gemini does not count resuming as a use, so the handle limits the token to one session."""
     livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     token = mint(livetoken, profile, begin(livetoken, profile))
     assert talk(livetoken, token, "two").transcript == "I heard: two (turn 2)"
     newer = talk(livetoken, token, "three").handle
     assert newer is not None
     assert talk(livetoken, token, "four", newer).transcript == "I heard: four (turn 4)"
-    with connect(plain(livetoken, token)) as socket:
+    with connect(socket_url(livetoken, token)) as socket:
         socket.send(json.dumps({"setup": {"model": token["model"]}}))
         assert message(socket) == {"setupComplete": {}}
-        assert refused(livetoken, token) == 1011, "one connection at a time"
+        assert closed(livetoken, token) == 1011, "one connection at a time"
 
 
 @SWITCHED
@@ -299,8 +277,8 @@ def test_a_token_pinned_to_a_dead_handle_opens_nothing(
         token = mint(livetoken, profile, dead)
         if dead == old:
             livetoken.gemini.behaviour.handle_life = 0
-        assert refused(livetoken, token) == 1008
-        assert refused(livetoken, token, live) == 1008
+        assert closed(livetoken, token) == 1008
+        assert closed(livetoken, token, live) == 1008
     token = mint(livetoken, profile)
     assert talk(livetoken, token, "anew").transcript == "I heard: anew (turn 1)"
 
@@ -310,7 +288,7 @@ def test_a_token_pinned_to_a_dead_handle_opens_nothing(
 
 @pytest.mark.parametrize("handle", ["a-handle_01", *NASTY.values()], ids=["plain", *NASTY])
 @PINNING
-def test_the_request_is_the_policys_and_the_handle_is_one_string_in_it(
+def test_a_handle_adds_one_string_to_the_policys_request(
     livetoken: Stack, profile: str, handle: str
 ) -> None:
     mint(livetoken, profile)
@@ -324,7 +302,7 @@ def test_the_request_is_the_policys_and_the_handle_is_one_string_in_it(
 
 
 def test_the_policys_other_resumption_fields_stay() -> None:
-    """There is none today that the Developer API takes, so one is made up."""
+    """The Developer API has none today, so the test makes one up."""
     profile = compile_policy(POLICY.encode()).profiles["default"]
     body: Any = deepcopy(profile.body)
     body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
@@ -335,7 +313,7 @@ def test_the_policys_other_resumption_fields_stay() -> None:
     assert resumption == {"made_up": 1, "handle": "a handle"}
 
 
-def test_a_handle_of_one_caller_is_in_nobody_elses_token(livetoken: Stack) -> None:
+def test_a_callers_handle_is_not_in_the_next_callers_token(livetoken: Stack) -> None:
     mint(livetoken)
     unpinned = request(livetoken)
     mint(livetoken, resume="a handle")
@@ -343,20 +321,17 @@ def test_a_handle_of_one_caller_is_in_nobody_elses_token(livetoken: Stack) -> No
     assert request(livetoken) == unpinned
 
 
-# ------------------------------------------------------------------ what is no handle
+# ------------------------------------------------------------------ what is not a handle
 
 
 def refusal(livetoken: Stack, body: dict[str, Any]) -> str:
-    """Ask, assert INVALID_REQUEST and nothing at Gemini, and return what the log says of it."""
-    mints, lines = len(livetoken.gemini.mints), len(livetoken.log())
-    answer = livetoken.ask(json.dumps(body, ensure_ascii=False).encode())
-    assert answer.is_refusal(Reason.INVALID_REQUEST)
-    assert len(livetoken.gemini.mints) == mints
-    return str(livetoken.logged(lines + 1)["detail"])
+    """Ask, assert INVALID_REQUEST and no mint, return the detail in the log."""
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return str(refused(livetoken, Reason.INVALID_REQUEST, data)["detail"])
 
 
 @pytest.mark.parametrize("character", ["a", "\u00e9\U0001f388" + "a" * 30])
-def test_4096_characters_are_a_handle_and_4097_are_none(livetoken: Stack, character: str) -> None:
+def test_a_handle_has_at_most_4096_characters(livetoken: Stack, character: str) -> None:
     handle = (character * 4096)[:4096]
     mint(livetoken, resume=handle)
     setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
@@ -366,7 +341,7 @@ def test_4096_characters_are_a_handle_and_4097_are_none(livetoken: Stack, charac
 
 @pytest.mark.parametrize("profile", ["none", "left"])
 @pytest.mark.parametrize("is_callable", [False, True])
-def test_a_handle_is_refused_where_the_policy_does_not_hold_resumption(
+def test_a_handle_is_refused_if_the_policy_does_not_set_resumption(
     livetoken: Stack, profile: str, is_callable: bool
 ) -> None:
     ask = {"profile": profile, "resume": "a handle"}
