@@ -204,33 +204,41 @@ def _names(
 def _origins(environ: Mapping[str, str], found: list[Mistake]) -> frozenset[str]:
     origins = tuple(_list(environ, "ALLOWED_ORIGINS"))
     for number, origin in enumerate(origins, 1):
-        if origin == "*":
-            continue
-        if not _is_origin(origin):
-            message = (
-                f"origin {number} is not written as browsers send it, such as"
-                " https://app.example.com: lower case, no path, no final slash"
-            )
-            found.append(Mistake("ALLOWED_ORIGINS", message))
-        elif origin.startswith("http://") and not _is_loopback(_host(origin) or ""):
-            message = f"origin {number} must be https://, or loopback"
-            found.append(Mistake("ALLOWED_ORIGINS", message))
+        if message := origin_mistake(origin):
+            found.append(Mistake("ALLOWED_ORIGINS", f"origin {number} {message}"))
     return frozenset(origins)
 
 
-def _is_origin(text: str) -> bool:
-    """Whether a text is an origin (RFC 6454) with a possible host and port."""
-    return bool(ORIGIN.fullmatch(text)) and _host(text) is not None
+def origin_mistake(origin: str) -> str | None:
+    """Return what is wrong with an allowed origin (RFC 6454), or None. `*` allows any."""
+    if origin == "*":
+        return None
+    host = _host(origin) if ORIGIN.fullmatch(origin) else None
+    if host is None:
+        return (
+            "is not written as browsers send it, such as https://app.example.com: lower case, no"
+            " path, no final slash"
+        )
+    if origin.startswith("http://") and not _is_loopback(host):
+        return "must be https://, or loopback"
+    return None
 
 
 def _url(environ: Mapping[str, str], name: str, default: str, found: list[Mistake]) -> str:
     url = environ.get(name) or default
+    if message := url_mistake(url, default):
+        found.append(Mistake(name, message))
+    return url.rstrip("/")
+
+
+def url_mistake(url: str, example: str) -> str | None:
+    """Return what is wrong with the URL of a service, or None."""
     host = _host(url) if _URL.fullmatch(url) else None
     if host is None:
-        found.append(Mistake(name, f"is not a plain URL such as {default}"))
-    elif url.startswith("http://") and not _is_loopback(host):
-        found.append(Mistake(name, "must be https://; http:// is for loopback hosts only"))
-    return url.rstrip("/")
+        return f"is not a plain URL such as {example}"
+    if url.startswith("http://") and not _is_loopback(host):
+        return "must be https://; http:// is for loopback hosts only"
+    return None
 
 
 def _host(url: str) -> str | None:
