@@ -79,18 +79,15 @@ class Heard:
 
     def __str__(self) -> str:
         said = shorten(self.transcript or self.text, 40, placeholder="…")
-        audio, said = f"{self.seconds:.1f} s of audio" if self.seconds else "", said and f"“{said}”"
-        return (
-            ", ".join(filter(None, (audio, said, *(f"a call of {each}" for each in self.called))))
-            or "nothing"
-        )
+        what = [f"{self.seconds:.1f} s of audio"] if self.seconds else []
+        what += [f"“{said}”"] if said else []
+        return ", ".join([*what, *(f"a call of {name}" for name in self.called)]) or "nothing"
 
 
 class Expected:
     """What a profile's tokens are locked to, and the setup of a client that wants the opposite.
 
-    Args:
-        config: the profile's config, as written in the policy.
+    `config` is the profile's, as written in the policy.
     """
 
     def __init__(self, profile: Profile, config: Mapping[str, Any]) -> None:
@@ -148,12 +145,14 @@ async def converse(
 
     Raises:
         SessionRefused: Gemini refuses the session.
-        CheckFailed: the session fails, or the turn does not end within `seconds`.
+        CheckFailed: the session fails, the turn does not end within `seconds`, or a hostile session
+            is not the policy's.
     """
     model = NO_MODEL if hostile else expected.model
     written = types.LiveConnectConfig.model_validate_json(json.dumps(expected.config))
     config = expected.hostile if hostile else written
     turn = types.Content(role="user", parts=[types.Part(text=SAID)])
+    locked = expected.locked.values()
     base = grant["webSocketUrl"].removeprefix("wss://").partition("/ws/")[0]
     options = types.HttpOptions(api_version=grant["apiVersion"], base_url=f"https://{base}")
     try:
@@ -166,9 +165,7 @@ async def converse(
             if not hostile:
                 return
             await session.send_client_content(turns=turn, turn_complete=True)
-            while not heard.complete or not all(
-                getattr(heard, each) for each in expected.locked.values()
-            ):
+            while not (heard.complete and all(getattr(heard, each) for each in locked)):
                 async for message in session.receive():
                     heard.take(message)
                     if heard.called:  # it is not answered, so the turn may never end
@@ -177,9 +174,10 @@ async def converse(
                     heard.complete = True
                     deadline.reschedule(asyncio.get_running_loop().time() + AFTER_TURN)
     except Exception as error:
-        late = isinstance(error, TimeoutError) and heard.complete  # nothing more has to come
-        if not late:
+        if not (isinstance(error, TimeoutError) and heard.complete):  # nothing more has to come
             raise _failure(error, heard, seconds) from None
+    if differences := "; ".join(expected.differences(heard)) if hostile else "":
+        raise CheckFailed(f"not the policy's session: {differences}. Received: {heard}")
 
 
 def _failure(error: Exception, heard: Heard, seconds: float) -> CheckFailed:

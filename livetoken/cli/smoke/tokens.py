@@ -63,10 +63,7 @@ def forgeries(token: str) -> dict[str, str]:
     head, body, signature = token.split(".")
     altered = f"{'B' if signature.startswith('A') else 'A'}{signature[1:]}"
     unsigned = _encoded({**_decoded(head), "alg": "none"})
-    return {
-        "altered signature": f"{head}.{body}.{altered}",
-        "no signature": f"{unsigned}.{body}.",
-    }
+    return {"altered signature": f"{head}.{body}.{altered}", "no signature": f"{unsigned}.{body}."}
 
 
 def made_up() -> str:
