@@ -1,6 +1,7 @@
 """`python -m livetoken check`, `lock`, `schema`, `preflight` and `smoke`."""
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -9,8 +10,8 @@ from typing import Any
 
 from livetoken import lock
 from livetoken.cli import check, preflight
-from livetoken.cli.smoke.options import Options, add_options
-from livetoken.cli.smoke.run import run
+from livetoken.cli.smoke import add_options
+from livetoken.cli.smoke.checks import run
 from livetoken.compile import policy_file, schema
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistake, Mistakes
@@ -111,7 +112,7 @@ def _smoke(options: argparse.Namespace) -> int:
     for name in options.profile:
         if name not in policy.profiles:
             options.parser.error(f"argument --profile: {options.policy} has no profile {name}")
-    return run(Options.of(options), policy, _configs(options.policy))
+    return asyncio.run(run(options, policy, _configs(options.policy)))
 
 
 def _configs(path: Path) -> Mapping[str, Mapping[str, Any]]:

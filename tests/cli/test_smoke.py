@@ -32,11 +32,11 @@ from emulator import messages
 from emulator.function import ROOT
 from emulator.server import Server, abort
 from emulator.tls import Certificate
-from livetoken import lock, policy
-from livetoken.__main__ import main
-from livetoken.compiler import compile_policy
-from livetoken.constraint import Compiled
-from livetoken.smoke.session import Heard, Lock
+from livetoken import lock
+from livetoken.cli.main import main
+from livetoken.cli.smoke.session import Expected, Heard
+from livetoken.compile import policy_file
+from livetoken.compile.body import compile_policy
 
 SDKS_VARIABLES = {
     "GOOGLE_API_KEY": "other",
@@ -65,7 +65,7 @@ class Run:
         group = name = ""
         for line in self.output.splitlines():
             verdict, beside = line[2:9].strip(), line[32:]
-            if verdict in ("ok", "WRONG", "-") and line.startswith("  "):
+            if verdict in ("ok", "FAILED", "-") and line.startswith("  "):
                 name = line[9:32].strip()
                 rows[group, name] = (verdict, beside)
             elif line.startswith(" " * 32):
@@ -78,7 +78,7 @@ class Run:
     @property
     def wrong(self) -> dict[Row, str]:
         """What came where it is not as it must be."""
-        return {at: came for at, (verdict, came) in self.rows.items() if verdict == "WRONG"}
+        return {at: came for at, (verdict, came) in self.rows.items() if verdict == "FAILED"}
 
     @property
     def left_out(self) -> set[Row]:
@@ -128,7 +128,7 @@ def test_the_shipped_policy_is_proven_whole(alone: Stack, monkeypatch: pytest.Mo
         *(("quick", check) for check in PROFILE),
         *(("research", check) for check in (*PROFILE, "resume")),
     ]
-    assert run.output.endswith("\n21 of 21 as they must be.\n")
+    assert run.output.endswith("\n21 checks passed.\n")
     assert max(map(len, run.output.splitlines())) <= 100
     printed = set(re.findall(r"token_sha256 ([0-9a-f]{12})…", run.output))
     assert len(printed) == 3
@@ -191,7 +191,7 @@ def written(folder: Path, text: str) -> str:
     file = folder / "policy.toml"
     file.write_text(text)
     source = text.encode()
-    lock.path_for(file).write_text(lock.write(source, compile_policy(policy.read(source))))
+    lock.path_for(file).write_text(lock.write(source, compile_policy(source)))
     return str(file)
 
 
@@ -226,7 +226,7 @@ def test_without_an_id_token_only_what_needs_none_is_checked(livetoken: Stack) -
         ("endpoint", "genuine token"),
         *((profile, "mint and session") for profile in ("default", "quick", "research")),
     }
-    assert "\n7 of 7 as they must be.\nLeft out: endpoint (genuine token); default" in run.output
+    assert "\n7 checks passed.\nSkipped: endpoint (genuine token); default" in run.output
     assert len(livetoken.gemini.mints) == mints
 
 
@@ -329,15 +329,15 @@ def front(livetoken: Stack, certificate: Certificate) -> Iterator[Server]:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("iam", "403 with text/html: it is not the function that answers, so Cloud Run's IAM may"),
+        ("iam", "403 with text/html: the function did not answer; perhaps Cloud Run's IAM"),
         ("iam", "--no-invoker-iam-check, or give allUsers the role roles/run.invoker"),
         ("gone", "404 with text/html: there is no such service"),
-        ("sign-in", "302 with no media type: sent on to accounts.example, where a sign-in may"),
+        ("sign-in", "302 with no media type: redirected to accounts.example; perhaps a sign-in"),
         ("down", "503 with text/html: the service does not start"),
-        ("list", "200 with application/json: it is not the function that answers"),
-        ("deep", "200 with application/json: it is not the function that answers"),
+        ("list", "200 with application/json: the function did not answer"),
+        ("deep", "200 with application/json: the function did not answer"),
         ("long", "200, and over 65,536 bytes"),
-        ("nothing", "200 with no media type: it is not the function that answers"),
+        ("nothing", "200 with no media type: the function did not answer"),
         ("reset", "no whole answer"),
         ("hang", "no whole answer within 0.5 s"),
     ],
@@ -350,7 +350,7 @@ def test_what_is_not_the_function_is_told_and_ends_the_run(
     (row,) = run.wrong.items()
     assert row[0] == ("endpoint", "no credential")
     assert said in row[1]
-    assert ("endpoint", "all the rest") in run.left_out
+    assert ("endpoint", "everything else") in run.left_out
 
 
 def test_a_function_behind_tls_is_asked_by_the_authorities_of_the_environment(
@@ -374,7 +374,7 @@ def test_a_function_behind_tls_is_asked_by_the_authorities_of_the_environment(
         ("anybody", "no credential", "404 UNKNOWN_PROFILE, not 401 NO_CREDENTIAL"),
         ("any-signature", "made-up token", "404 UNKNOWN_PROFILE, not 401 INVALID_ID_TOKEN"),
         ("stored", "no credential", "cache-control is public, max-age=60, not no-store"),
-        ("chatty", "no credential", "with another body than the contract's"),
+        ("chatty", "no credential", "with an unexpected body"),
     ],
 )
 def test_a_function_that_answers_otherwise_is_caught(
@@ -383,7 +383,7 @@ def test_a_function_that_answers_otherwise_is_caught(
     run = smoke(f"{front.url}/{what}")
     assert run.status == 1
     assert said in run.wrong["endpoint", check]
-    assert "Not so: endpoint (" in run.output
+    assert "Failed: endpoint (" in run.output
 
 
 def test_a_function_that_takes_any_signature_is_caught(livetoken: Stack, front: Server) -> None:
@@ -392,24 +392,24 @@ def test_a_function_that_takes_any_signature_is_caught(livetoken: Stack, front: 
     assert run.wrong["endpoint", "altered signature"] == accepted
     assert run.wrong["endpoint", "no signature"] == accepted
     assert run.rows["endpoint", "genuine token"] == ("ok", "404 UNKNOWN_PROFILE")
-    another = "404 UNKNOWN_PROFILE: the deployed policy is another one"
+    another = "404 UNKNOWN_PROFILE: the deployed policy differs from this one"
     assert run.wrong["quick", "mint"] == another
     assert run.left_out == {("quick", "sessions")}
 
 
 # ------------------------------------------------------------------ who asks
 
-SERVICE_ACCOUNT = "it is a service account's token, which are refused; take a test person's"
+SERVICE_ACCOUNT = "it is the token of a service account, which is refused; use that of a test user"
 
 
 @pytest.mark.parametrize(
     ("person", "claims", "said"),
     [
-        ("ada", {"aud": "else"}, "it is of https://securetoken.google.com/demo-livetoken for else"),
-        ("ada", {"exp": 1_700_000_000}, "ID_TOKEN_EXPIRED: --id-token-command prints a token that"),
+        ("ada", {"aud": "else"}, "it is from https://securetoken.google.com/demo-livetoken for else"),
+        ("ada", {"exp": 1_700_000_000}, "ID_TOKEN_EXPIRED: --id-token-command prints an expired token"),
         ("grace", {"azp": "109700000000000000009"}, SERVICE_ACCOUNT),
         ("grace", {"azp": "me@x.iam.gserviceaccount.com", "aud": 5}, SERVICE_ACCOUNT),
-        ("guest", {}, "NOT_ALLOWED: the policy refuses this test person"),
+        ("guest", {}, "NOT_ALLOWED: the policy refuses this test user"),
     ],
 )
 def test_an_id_token_that_is_refused_is_explained(
@@ -428,10 +428,10 @@ def test_an_id_token_that_is_refused_is_explained(
     [
         ("sh -c 'echo eyJh.secret; exit 7'", "the command ended with 7"),
         ("true", "the command printed nothing"),
-        ("echo ya29.secret", "the command printed something else than one JSON Web Token"),
-        ("printf 'a.e30.b\\na.e30.secret'", "the command printed something else than one"),
-        ("yes secret", "not at its end within 0.5 s"),
-        ("sleep 60", "not at its end within 0.5 s"),
+        ("echo ya29.secret", "the command did not print one JSON Web Token"),
+        ("printf 'a.e30.b\\na.e30.secret'", "the command did not print one JSON"),
+        ("yes secret", "the command did not end within 0.5 s"),
+        ("sleep 60", "the command did not end within 0.5 s"),
         ("/nonexistent/secret-command", "cannot be run: No such file or directory"),
     ],
 )
@@ -561,9 +561,9 @@ def loosened(asked: dict[str, Any], fault: str) -> dict[str, Any]:
 
 ON = "session_resumption = {}\noutput_audio_transcription = {}\n"
 LEAKING = {
-    "unlocked": "the client's setup counts, and the lock does not hold",
-    "model": "the client's setup counts, and the lock does not hold",
-    "generation": "the client's setup counts, and the lock does not hold",
+    "unlocked": "so Gemini used the client's setup: the lock does not hold",
+    "model": "so Gemini used the client's setup: the lock does not hold",
+    "generation": "so Gemini used the client's setup: the lock does not hold",
     "instruction": "tokens, more than the policy's can have",
     "tools": "the client's function was called",
     "resumption": "no handle to resume by came, and the policy has session_resumption",
@@ -573,9 +573,9 @@ LEAKING = {
 }
 BROKEN = {
     "mute": "no session within 1 s",
-    "silent": "opened, nothing heard, and no end of it within 1 s",
-    "html": "google-genai failed over what came: ValueError",
-    "no_setup": "the session began with something else than setupComplete",
+    "silent": "opened, nothing received, but the turn did not end within 1 s",
+    "html": "google-genai failed on a message: ValueError",
+    "no_setup": "the first message of the session was not setupComplete",
     "ends": "closed with 1011: Internal error.",
 }
 
@@ -652,7 +652,7 @@ def test_a_model_that_gemini_does_not_know_is_told_from_a_lock_that_leaks(
     ((at, came),) = run.wrong.items()
     assert at == ("gone", "hostile session")
     assert came.startswith("refused with 1007: token-based requests cannot use project-scoped")
-    assert "the model models/gemini-gone-live does not exist, or this key may not use it" in came
+    assert "the model models/gemini-gone-live does not exist, this key may not use it" in came
     assert run.left_out == {("gone", "second use")}
 
 
@@ -669,10 +669,10 @@ def test_a_test_person_who_may_not_or_has_had_enough_is_told(faulty: Stack, tmp_
     run = proven(faulty, tmp_path, "teams", "once")
     assert run.status == 1
     assert run.wrong == {
-        ("teams", "mint"): "403 NOT_ALLOWED: the policy refuses this test person; choose other"
-        " profiles with --profile, or take another test person",
-        ("once", "resume"): "429 LIMIT_REACHED: this test person has had their tokens; wait,"
-        " choose other profiles with --profile, or take another test person",
+        ("teams", "mint"): "403 NOT_ALLOWED: the policy refuses this test user; choose other"
+        " profiles with --profile, or use another test user",
+        ("once", "resume"): "429 LIMIT_REACHED: this test user has reached a rate limit; wait,"
+        " choose other profiles with --profile, or use another test user",
     }
 
 
@@ -688,7 +688,7 @@ def test_a_deployment_of_another_policy_is_caught(faulty: Stack, tmp_path: Path)
         assert run.status == 1
         came[name] = run.wrong[name, "mint"]
     lives, _, wanted = came.pop("short").partition(", not ")
-    assert re.fullmatch("200, but it lives 0:0[45]:.., to be used within 0:0[01]:..", lives)
+    assert re.fullmatch("200, but it expires after 0:0[45]:.. and starts within 0:0[01]:..", lives)
     assert wanted == "0:06:00 and 0:01:00"
     assert came == {
         "gone": "200, but model is models/gemini-gone-live, not models/gemini-3.8-live",
@@ -699,10 +699,10 @@ def test_a_deployment_of_another_policy_is_caught(faulty: Stack, tmp_path: Path)
 # ------------------------------------------------------------------ what a stand-in cannot show
 
 
-def a_lock(config: str) -> Lock:
-    source = f'api_version = "v1alpha"\n{profile("default", config=config)}'.encode()
-    rules = policy.read(source)
-    return Lock(Compiled(rules.profiles["default"], compile_policy(rules)["default"]))
+def a_lock(config: str, rest: str = "") -> Expected:
+    source = f'api_version = "v1alpha"\n{profile("default", rest=rest, config=config)}'.encode()
+    configs = policy_file.configs(policy_file.parse(source))
+    return Expected(compile_policy(source).profiles["default"], configs["default"])
 
 
 def test_an_instruction_that_is_followed_is_caught() -> None:
@@ -723,8 +723,6 @@ def test_a_session_without_sound_is_caught_unless_the_policy_lets_it_be_silent()
 
 def test_a_hostile_setup_sets_nothing_that_is_left_to_the_client() -> None:
     left = ["tools", "system_instruction", "session_resumption", "output_audio_transcription"]
-    text = profile("default", rest=f"client_may_set = {json.dumps(left)}\n", config="")
-    rules = policy.read(f'api_version = "v1alpha"\n{text}'.encode())
-    made = Lock(Compiled(rules.profiles["default"], compile_policy(rules)["default"]))
+    made = a_lock("", f"client_may_set = {json.dumps(left)}\n")
     assert made.hostile.model_fields_set.isdisjoint(left)
     assert not made.awaits_more(Heard())

@@ -1,9 +1,11 @@
-"""The function from outside, as `smoke` asks it: over HTTP, its answers against the contract."""
+"""The function, asked over HTTP, and its answers compared with those of this code."""
 
+import argparse
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,211 +18,154 @@ from livetoken.cli.smoke import tokens
 from livetoken.cli.smoke.table import CheckFailed
 from livetoken.refusals import Reason, Refused
 
+NO_PROFILE = "livetoken-smoke-no-such-profile"
+
+_NONE: Mapping[Any, str] = MappingProxyType({})
+_IAM = "perhaps IAM did: use --no-invoker-iam-check, or give allUsers roles/run.invoker"
 _ANOTHER = "choose other profiles with --profile, or use another test user"
-_HINTS = {
+_HINTS: Mapping[Reason | None, str] = {
+    Reason.INVALID_ID_TOKEN: "see its issuer and audience at `sign in`; no service account may ask",
     Reason.ID_TOKEN_EXPIRED: "--id-token-command prints an expired token",
-    Reason.APP_CHECK_FAILED: (
-        "--app-check-command must print a fresh token of the project's app, each time"
-    ),
+    Reason.APP_CHECK_FAILED: "--app-check-command must print a fresh token of the project's app",
     Reason.NOT_ALLOWED: f"the policy refuses this test user; {_ANOTHER}",
     Reason.LIMIT_REACHED: f"this test user has reached a rate limit; wait, {_ANOTHER}",
     Reason.UNKNOWN_PROFILE: "the deployed policy differs from this one",
 }
-_MOST_BYTES = 64 * 1024  # of an answer; the function's own have about one KiB
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer. Header names are not case-sensitive."""
+    """An HTTP answer. Names of headers are in lower case; `origin` is that of the request."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    content: bytes
+    origin: str | None = None
 
     @property
-    def json(self) -> Any:
-        """The parsed JSON; None if the body is not JSON."""
+    def body(self) -> Any:
+        """The parsed JSON, or the content if it is not JSON."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.content)
         except (ValueError, RecursionError):
-            return None
+            return self.content
 
     @property
     def reason(self) -> Reason | None:
         """The reason of a refusal; None if this is not a refusal of the function."""
         try:
-            return Reason[self.json["error"]["details"]["reason"]]
+            return Reason[self.body["error"]["details"]["reason"]]
         except (KeyError, TypeError):
             return None
 
     def __str__(self) -> str:
-        """Return what it is, and what it means if it is not the function's."""
-        if self.reason is not None:
-            return f"{self.status} {self.reason.name}"
-        if self.status == 204:
-            return "204"
-        if isinstance(self.json, dict):
-            return f"{self.status} with {'a token' if 'name' in self.json else 'unexpected JSON'}"
-        kind = self.headers.get("content-type", "").partition(";")[0] or "no media type"
-        return f"{self.status} with {kind}{self._meaning()}"
-
-    def _meaning(self) -> str:
-        """Return what may have answered instead of the function."""
+        """Return what it is, and what may have answered instead of the function."""
+        if self.reason is not None or self.status == 204:
+            what = f"{self.status} {self.reason.name}" if self.reason else "204"
+            return f"{what} for {self.origin}" if self.origin else what
+        if isinstance(self.body, dict):
+            return f"{self.status} with {'a token' if 'name' in self.body else 'unexpected JSON'}"
+        meaning = "the function did not answer"
         if self.status in (401, 403):
-            return (
-                ": the function did not answer; perhaps Cloud Run's IAM refused the request before it."
-                " Run gcloud run services update SERVICE --no-invoker-iam-check, or give"
-                " allUsers the role roles/run.invoker"
-            )
-        if self.status == 404:
-            return ": there is no such service"
-        if 300 <= self.status < 400:
+            meaning += f"; {_IAM}"
+        elif self.status == 404:
+            meaning = "there is no such service"
+        elif 300 <= self.status < 400:
             host = urlsplit(self.headers.get("location", "")).hostname or "nowhere"
-            return f": redirected to {host}; perhaps a sign-in protects the function"
-        if self.status >= 500 or self.status == 429:
-            return ": the service does not start or has no instance left; see its log"
-        return ": the function did not answer"
+            meaning = f"redirected to {host}; perhaps a sign-in protects the function"
+        elif self.status >= 500 or self.status == 429:
+            meaning = "the service does not start or has no instance left; see its log"
+        kind = self.headers.get("content-type", "").partition(";")[0] or "no media type"
+        return f"{self.status} with {kind}: {meaning}"
 
 
+@dataclass
 class Function:
-    """The function at a URL. Every request opens a connection.
+    """The function, and the test user who asks it.
 
-    Args:
-        url: `https://`, or loopback.
-        seconds: for one whole answer.
+    `options` has the URL, the commands and the timeout; `hide` keeps a token out of the output.
+    Every method raises `CheckFailed` if there is no answer, or not the expected one.
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self._url = url
-        self._seconds = seconds
-        self._http: httpx2.AsyncClient | None = None
+    options: argparse.Namespace
+    hide: Callable[[str], object]
+    id_token: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
+    """The headers of the test user's last request."""
 
-    async def ask(
-        self,
-        body: Mapping[str, str] | None = None,
-        *,
-        method: str = "POST",
-        id_token: str | None = None,
-        headers: Mapping[str, str] | None = None,
+    async def sign_in(self) -> str:
+        """Get the ID token of the test user. Returns what it is."""
+        command, seconds = self.options.id_token_command, self.options.timeout
+        self.id_token = await tokens.printed(command, "--id-token-command", seconds)
+        self.hide(self.id_token)
+        said = tokens.claims(self.id_token) or {}
+        return f"a token of {said.get('iss')} for {said.get('aud')}"
+
+    async def expect_as_user(self, own: Response, **body: str) -> Answer:
+        """Ask with the ID token, and with a fresh App Check token if there is a command."""
+        self.credentials = bearer(self.id_token)
+        if command := self.options.app_check_command:
+            token = await tokens.printed(command, "--app-check-command", self.options.timeout)
+            self.hide(token)
+            self.credentials["X-Firebase-AppCheck"] = token
+        return await self.expect(own, self.credentials, **body)
+
+    async def expect(
+        self, own: Response, headers: Mapping[str, str] = _NONE, method: str = "POST", **body: str
     ) -> Answer:
-        """Send one request.
-
-        Raises:
-            CheckFailed: there is no answer.
-        """
-        sent = dict(headers or {})
-        if id_token is not None:
-            sent["Authorization"] = f"Bearer {id_token}"
+        """Ask. A POST names a profile that does not exist, unless `body` names one."""
+        sent = {"profile": NO_PROFILE, **body} if method == "POST" else None
+        url, seconds = self.options.url, self.options.timeout
         try:
-            self._http = self._http or httpx2.AsyncClient(
-                timeout=None, limits=httpx2.Limits(max_keepalive_connections=0)
-            )
-            async with (
-                asyncio.timeout(self._seconds),
-                self._http.stream(method, self._url, json=body, headers=sent) as answer,
-            ):
-                content = b""
-                async for chunk in answer.aiter_bytes():
-                    content += chunk
-                    if len(content) > _MOST_BYTES:
-                        raise CheckFailed(f"{answer.status_code}, and over {_MOST_BYTES:,} bytes")
-                return Answer(answer.status_code, answer.headers, content)
+            async with asyncio.timeout(seconds), httpx2.AsyncClient(timeout=None) as http:
+                came = await http.request(method, url, json=sent, headers=headers)
         except TimeoutError:
-            raise CheckFailed(f"no whole answer within {self._seconds:g} s") from None
-        except httpx2.ConnectError as error:
-            raise CheckFailed(f"cannot be reached: {error}") from None
+            raise CheckFailed(f"no whole answer within {seconds:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise CheckFailed(f"no whole answer: {str(error) or type(error).__name__}") from None
+        answer = Answer(came.status_code, came.headers, came.content, headers.get("Origin"))
+        if isinstance(answer.body, dict):
+            self.hide(str(answer.body.get("name")))
+        return _same(answer, Answer(own.status_code, own.headers, bytes(own.body)))
 
 
-def refusal(reason: Reason, cors: Mapping[str, str] = MappingProxyType({})) -> Response:
+def bearer(id_token: str) -> dict[str, str]:
+    """Return the header of an ID token."""
+    return {"Authorization": f"Bearer {id_token}"}
+
+
+def refusal(reason: Reason, cors: Mapping[str, str] = _NONE) -> Response:
     """Return this code's own answer for a refusal."""
     return answers.refused(Refused(reason), cors)
 
 
-def expect(answer: Answer, expected: Response) -> str:
-    """Compare an answer with this code's own. Returns what it is.
+def _same(answer: Answer, wanted: Answer) -> Answer:
+    """Return the answer if it is the wanted one, in which `…` is any text without spaces.
 
-    Raises:
-        CheckFailed: the status, the body, a header or a CORS header differs.
+    Headers are compared as sets of words, to which a proxy may add some, except the CORS headers.
     """
-    wanted = Answer(expected.status_code, expected.headers, bytes(expected.body))
     if (answer.status, answer.reason) != (wanted.status, wanted.reason):
-        raise CheckFailed(f"{answer}, not {wanted}")
-    if answer.json != wanted.json or (not wanted.body and answer.body):
-        raise CheckFailed(f"{answer}, with an unexpected body")
-    expect_headers(answer, wanted.headers)
-    return str(answer)
+        accepted = wanted.status == 200 or wanted.reason is Reason.UNKNOWN_PROFILE
+        hint = f": {_HINTS[answer.reason]}" if accepted and answer.reason in _HINTS else ""
+        raise CheckFailed(f"{answer}, not {wanted}{hint}")
+    differences = list(_differences("body", answer.body, wanted.body))
+    cors = {name for name in answer.headers if name.startswith("access-control-")}
+    for name in sorted({*wanted.headers, *cors} - {"content-length"}):
+        values = [each.headers.get(name, "missing") for each in (answer, wanted)]
+        came, least = ({word.strip() for word in each.lower().split(",")} for each in values)
+        if not least <= came or (name in cors and least != came):
+            differences.append(f"{name} is {values[0]}, not {values[1]}")
+    if differences:
+        raise CheckFailed(f"{answer}, but {'; '.join(differences)}")
+    return answer
 
 
-def expect_headers(answer: Answer, wanted: Mapping[str, str]) -> None:
-    """Compare headers. Lists are compared as sets, and words that a proxy adds are accepted.
-
-    Raises:
-        CheckFailed: a header is missing or differs, or there is an unexpected CORS header.
-    """
-    granted = {name for name in answer.headers if name.lower().startswith("access-control-")}
-    for name in sorted({*(each.lower() for each in wanted), *granted} - {"content-length"}):
-        words, least = _words(answer.headers.get(name)), _words(wanted.get(name))
-        if not least <= words or (name.startswith("access-control-") and least != words):
-            came = answer.headers.get(name, "missing")
-            raise CheckFailed(f"{answer}, but {name} is {came}, not {wanted.get(name, 'missing')}")
-
-
-def _words(value: str | None) -> set[str]:
-    return {word.strip().lower() for word in (value or "").split(",")} - {""}
-
-
-class TestUser:
-    """A test user, in the genuine app if a command prints App Check tokens.
-
-    Args:
-        app_check_command: run for each request, since an App Check token may work only once.
-        seconds: for one command.
-        hide: keeps a token out of everything that is printed.
-    """
-
-    def __init__(
-        self,
-        function: Function,
-        app_check_command: tuple[str, ...] | None,
-        seconds: float,
-        hide: Callable[[str], str],
-    ) -> None:
-        self._function = function
-        self._app_check_command = app_check_command
-        self._seconds = seconds
-        self._hide = hide
-        self.id_token = ""
-
-    async def app_check(self) -> dict[str, str]:
-        """Return the header of a fresh App Check token, if there is a command for it.
-
-        Raises:
-            CheckFailed: the command fails.
-        """
-        if self._app_check_command is None:
-            return {}
-        option = "--app-check-command"
-        token = await tokens.printed(self._app_check_command, option, self._seconds)
-        return {"X-Firebase-AppCheck": self._hide(token)}
-
-    async def ask(
-        self, body: Mapping[str, str], app_check: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send one request, with a fresh App Check token if none is given.
-
-        Raises:
-            CheckFailed: there is no answer or no App Check token.
-        """
-        headers = await self.app_check() if app_check is None else app_check
-        return await self._function.ask(body, id_token=self.id_token, headers=headers)
-
-    def refused(self, answer: Answer) -> CheckFailed:
-        """Return the failure for an unexpected refusal."""
-        hint = "see the log of the function"
-        if answer.reason is Reason.INVALID_ID_TOKEN:
-            hint = tokens.why_refused(tokens.claims(self.id_token) or {})
-        elif answer.reason is not None:
-            hint = _HINTS.get(answer.reason, hint)
-        return CheckFailed(f"{answer}: {hint}")
+def _differences(name: str, came: Any, wanted: Any) -> Iterator[str]:
+    """Yield where JSON differs. Only values where text is wanted are quoted."""
+    if type(came) is not type(wanted):
+        yield f"{name} is {type(came).__name__}, not {type(wanted).__name__}"
+    elif isinstance(came, dict):
+        for key in sorted({*came, *wanted}):
+            yield from _differences(key, came.get(key), wanted.get(key))
+    elif not re.fullmatch(re.escape(str(wanted)).replace("…", "[!-~]+"), str(came)):
+        yield f"{name} is {came}, not {wanted}"

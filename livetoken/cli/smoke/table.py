@@ -1,6 +1,7 @@
 """The table that `smoke` prints: one row for each check, as it ends, without secrets."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable
 from textwrap import wrap
 
 WIDTH = 100  # characters
@@ -14,82 +15,58 @@ class CheckFailed(Exception):
 
 
 class Table:
-    """Rows in groups.
+    """Rows in groups."""
 
-    Args:
-        out: prints a line.
-    """
-
-    def __init__(self, out: Callable[[str], None]) -> None:
-        self._out = out
-        self._group = ""
-        self._passed = 0
-        self._failed: dict[str, list[str]] = {}
-        self._skipped: dict[str, list[str]] = {}
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
         self._secrets: set[str] = set()
 
-    @property
-    def all_right(self) -> bool:
-        """Whether at least one check ran, and none failed."""
-        return self._passed > 0 and not self._failed
-
-    def hide(self, token: str) -> str:
+    def hide(self, token: str) -> None:
         """Keep a token, and each of its parts, out of everything that is printed from now on."""
         parts = token.replace("/", ".").split(".")
         self._secrets |= {part for part in (token, *parts) if len(part) >= _LEAST_SECRET}
-        return token
 
     def group(self, name: str) -> None:
         """Start a group of rows."""
-        self._group = name
-        self._out(f"\n{self._printable(name)}")
+        self._print("")
+        self._print(name)
 
-    async def check(self, name: str, check: Awaitable[str]) -> bool:
-        """Run a check and print its row. Returns whether it passed.
-
-        Args:
-            check: returns what it found, or raises `CheckFailed`.
-        """
+    async def check(self, name: str, check: Awaitable[object]) -> bool:
+        """Run a check and print its row: its result, or the `CheckFailed` that it raises."""
+        verdict = "FAILED"
         try:
-            came = await check
+            found, verdict = str(await check), "ok"
         except CheckFailed as error:
-            came = str(error)
+            found = str(error)
         except Exception as error:  # also one row, so that the other checks go on
-            came = f"the check itself failed with {type(error).__name__}"
-        else:
-            self._passed += 1
-            self._row("ok", name, came)
-            return True
-        self._failed.setdefault(self._group, []).append(name)
-        self._row("FAILED", name, came)
-        return False
+            found = f"the check itself failed with {type(error).__name__}"
+        self._row(verdict, name, found)
+        return verdict == "ok"
 
-    def leave_out(self, name: str, why: str) -> None:
-        """Print the row of a check that was not run."""
-        self._skipped.setdefault(self._group, []).append(name)
+    def skip(self, name: str, why: str) -> str:
+        """Print the row of a check that is not run. Returns why it is not."""
         self._row("-", name, f"skipped: {why}")
+        return why
 
-    def sum_up(self) -> None:
-        """Print the summary."""
-        failed = sum(map(len, self._failed.values()))
-        verdict = f"{failed} of {self._passed + failed} checks failed." if failed else None
-        self._out(f"\n{verdict or f'{self._passed} checks passed.'}")
-        for title, groups in (("Failed", self._failed), ("Skipped", self._skipped)):
-            if groups:
-                listed = "; ".join(
-                    f"{group} ({', '.join(names)})" for group, names in groups.items()
-                )
-                for line in wrap(self._printable(f"{title}: {listed}."), WIDTH):
-                    self._out(line)
+    def sum_up(self) -> bool:
+        """Print the summary. Returns whether at least one check ran, and none failed."""
+        passed, failed, skipped = (self._counts[verdict] for verdict in ("ok", "FAILED", "-"))
+        result = (
+            f"{failed} of {passed + failed} checks failed" if failed else f"{passed} checks passed"
+        )
+        self._print("")
+        self._print(f"{result}, {skipped} skipped." if skipped else f"{result}.")
+        return passed > 0 and not failed
 
-    def _row(self, verdict: str, name: str, came: str) -> None:
-        label = f"  {verdict:<7}{name}"
-        lines = wrap(self._printable(came), WIDTH - _INDENT, break_on_hyphens=False)
-        for line in lines or [""]:
-            self._out(f"{label:<{_INDENT}}{line}")
-            label = ""
+    def _row(self, verdict: str, name: str, beside: str) -> None:
+        self._counts[verdict] += 1
+        self._print(beside, f"  {verdict:<7}{name}".ljust(_INDENT))
 
-    def _printable(self, text: str) -> str:
+    def _print(self, text: str, label: str = "") -> None:
+        """Print text beside a label, in lines of at most `WIDTH` characters."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "…")
-        return "".join(each if each.isprintable() else " " for each in text)
+        text = "".join(each if each.isprintable() else " " for each in text)
+        for line in wrap(text, WIDTH - len(label), break_on_hyphens=False) or [""]:
+            print(f"{label}{line}", flush=True)
+            label = " " * len(label)
