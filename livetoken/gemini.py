@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from livetoken import fetch
@@ -149,7 +150,7 @@ def _token_name(answer: fetch.Fetched) -> str:
         raise Refused(Reason.GEMINI_REFUSED, Detail.STATUS, status=status)
     if status >= 500:
         wait = _retry_after(answer.headers, RETRY_AFTER_UNAVAILABLE)
-        raise _unavailable(Detail.STATUS, status=status, wait=wait)
+        raise _unavailable(Detail.STATUS, wait, status=status)
     try:
         token = json.loads(answer.body.decode()) if status == 200 else None
     except (ValueError, RecursionError):
@@ -160,16 +161,8 @@ def _token_name(answer: fetch.Fetched) -> str:
     return name
 
 
-def _unavailable(
-    detail: Detail,
-    *,
-    status: int | None = None,
-    in_doubt: bool = False,
-    wait: int = RETRY_AFTER_UNAVAILABLE,
-) -> Refused:
-    return Refused(
-        Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait, status=status, in_doubt=in_doubt
-    )
+def _unavailable(detail: Detail, wait: int = RETRY_AFTER_UNAVAILABLE, **asked: Any) -> Refused:
+    return Refused(Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait, **asked)
 
 
 def _retry_after(headers: Mapping[str, str], default: int) -> int:

@@ -39,13 +39,14 @@ CALL_TIMEOUT = 1.0  # seconds for each call of the storage
 RETRY_AFTER = 2  # seconds, if the storage is down
 
 
-def is_accepted(uri: str) -> bool:
-    """Whether a storage URI has an accepted scheme, and no options that would undo ours."""
-    return uri.partition("://")[0] in SCHEMES and "?" not in uri
+def is_storage(uri: str, *, is_used: bool) -> bool:
+    """Whether a storage URI has an accepted scheme, and no options that would undo ours.
 
-
-def is_storage(uri: str) -> bool:
-    """Whether the library accepts a storage URI. This connects to nothing."""
+    If it `is_used`, the library must accept it too. This connects to nothing.
+    """
+    is_accepted = uri.partition("://")[0] in SCHEMES and "?" not in uri
+    if not is_accepted or not is_used:
+        return is_accepted
     try:
         _open(uri)
         return uri.startswith("async+memory:") or bool(urlsplit(uri).hostname)
@@ -70,7 +71,7 @@ class Limiter:
     """Counts uses.
 
     Args:
-        uri: a storage URI that `is_accepted` and `is_storage`. The first use opens it.
+        uri: a storage URI that `is_storage`. The first use opens it.
         now: seconds since the epoch.
     """
 
@@ -141,22 +142,23 @@ def _forget(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
+@dataclass(frozen=True)
 class _InMemory:
     """Counts by key, in windows of some seconds, in the memory of this process."""
 
-    def __init__(self, storage: "MemoryStorage") -> None:
-        self._storage = storage
+    storage: "MemoryStorage"
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
         """Count a use. Return the number of uses in its window, and the window's end."""
-        count = await self._storage.incr(key, seconds)
-        return count, await self._storage.get_expiry(key)
+        count = await self.storage.incr(key, seconds)
+        return count, await self.storage.get_expiry(key)
 
     async def take_out(self, key: str, window_end: float) -> None:
-        if await self._storage.get_expiry(key) == window_end:
-            await self._storage.decr(key)  # stops at 0 if the window ends just now
+        if await self.storage.get_expiry(key) == window_end:
+            await self.storage.decr(key)  # stops at 0 if the window ends just now
 
 
+@dataclass(frozen=True)
 class _InRedis:
     """A Redis server, shared by all instances. Each window has a counter of its own.
 
@@ -164,22 +166,21 @@ class _InRedis:
     key's time to live is in whole seconds.
     """
 
-    def __init__(self, storage: "RedisStorage") -> None:
-        self._storage = storage
+    storage: "RedisStorage"
 
     async def add(self, key: str, seconds: int) -> tuple[int, float]:
         end = await self._end(key, seconds)
-        return await self._storage.incr(f"{key}/{end}", seconds + KEPT_AFTER), end
+        return await self.storage.incr(f"{key}/{end}", seconds + KEPT_AFTER), end
 
     async def take_out(self, key: str, window_end: float) -> None:
-        await self._storage.incr(f"{key}/{window_end}", KEPT_AFTER, -1)
+        await self.storage.incr(f"{key}/{window_end}", KEPT_AFTER, -1)
 
     async def _end(self, key: str, seconds: int) -> float:
         while True:
-            start, opened = await self._storage.get_moving_window(key, 1, seconds)
+            start, opened = await self.storage.get_moving_window(key, 1, seconds)
             if opened:
                 return start + seconds
-            await self._storage.acquire_entry(key, 1, seconds)
+            await self.storage.acquire_entry(key, 1, seconds)
 
 
 _Storage: TypeAlias = _InMemory | _InRedis

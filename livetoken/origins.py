@@ -1,6 +1,7 @@
 """Browser origins: which are allowed, and their CORS headers (Fetch standard)."""
 
 import re
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 
@@ -47,13 +48,8 @@ class Origins:
 
     def grant(self, headers: Headers) -> dict[str, str]:
         """Return the CORS headers for the answer. An origin that is not allowed gets none."""
-        try:
-            origin = self.check(headers)
-        except Refused:
-            return {}
-        if origin is None:
-            return {}
-        return {
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": "Retry-After",
-        }
+        with suppress(Refused):
+            if origin := self.check(headers):
+                expose = {"Access-Control-Expose-Headers": "Retry-After"}
+                return {"Access-Control-Allow-Origin": origin, **expose}
+        return {}

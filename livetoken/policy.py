@@ -128,10 +128,9 @@ class Policy:
         Raises:
             Refused: UNKNOWN_PROFILE.
         """
-        try:
-            return self.profiles[name]
-        except KeyError:
-            raise Refused(Reason.UNKNOWN_PROFILE) from None
+        if name not in self.profiles:
+            raise Refused(Reason.UNKNOWN_PROFILE)
+        return self.profiles[name]
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Policy":

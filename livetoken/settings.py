@@ -175,7 +175,7 @@ class _Reader:
     def _storage(self, policy: Policy | None) -> str:
         storage = self._get("LIMITS_STORAGE") or IN_MEMORY
         is_used = policy is not None and policy.is_limited
-        if not limits.is_accepted(storage) or (is_used and not limits.is_storage(storage)):
+        if not limits.is_storage(storage, is_used=is_used):
             known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
             self._wrong("LIMITS_STORAGE", f"is not a storage URI of {known}")
         return storage

@@ -1,4 +1,4 @@
-"""What `check` prints: what each profile allows, or the mistakes, as text or as JSON."""
+"""What `check` prints: what each profile allows, with warnings, as text or as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from livetoken.cli import advice
 from livetoken.constraint import FIELDS
-from livetoken.mistakes import Mistake
 from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile
 
 WIDTH = 100  # characters
@@ -37,10 +36,8 @@ def describe(policy: Policy, configs: Mapping[str, Config]) -> dict[str, Any]:
 
     `default_profile` is the profile of a request that does not name one, or None. Times are in
     seconds. `locked` lists the fields that the config sets, `locked_empty` the fields of the setup
-    that it leaves out, `open` those that the client may set. `cost` is the longest that sessions
-    can last: that of one token, and those that one caller can start in a window of each limit. A
-    session ends with its token, so `expires_in` is the bound; that connections end earlier is not
-    promised by Gemini.
+    that it leaves out, `open` those that the client may set. `cost` is how long sessions can last:
+    that of one token, and all that one caller can start in a window of each limit.
     """
     return {
         "api_version": policy.api_version,
@@ -85,16 +82,6 @@ def _allowed(callers: CallerRules, profile: Profile, config: Config) -> dict[str
             ],
         },
     }
-
-
-def as_json(facts: Facts) -> str:
-    """Return the facts as JSON."""
-    return json.dumps(facts, indent=2)
-
-
-def mistakes_as_json(mistakes: Iterable[Mistake]) -> str:
-    """Return mistakes as JSON."""
-    return json.dumps({"problems": [each._asdict() for each in mistakes]}, indent=2)
 
 
 def as_text(facts: Facts) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except Mistakes as found:
         if options.json:
-            print(check.mistakes_as_json(found.mistakes))
+            problems = [mistake._asdict() for mistake in found.mistakes]
+            print(json.dumps({"problems": problems}, indent=2))
         else:
             print(*found.mistakes, sep="\n", file=sys.stderr)
         return 1
@@ -65,7 +67,7 @@ def _check(options: argparse.Namespace) -> int:
         "lock": {"path": str(where), "current": _is_current(options.policy, text)},
         **check.describe(policy, _configs(options.policy)),
     }
-    print(check.as_json(facts) if options.json else check.as_text(facts))
+    print(json.dumps(facts, indent=2) if options.json else check.as_text(facts))
     return 0
 
 

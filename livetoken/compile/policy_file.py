@@ -3,14 +3,13 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from google.genai import types
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -41,28 +40,21 @@ _CLAIM = rf"{_PART}(?:\.{_PART})*"
 _PROFILE = r"[A-Za-z0-9_-]{1,64}"
 _MODEL = r"(?:models/)?[a-z0-9][a-z0-9.-]*"
 _TIME = r"(?=.*[1-9])(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?"
-_UNITS = {
-    "second": 1,
-    "minute": 60,
-    "hour": 3600,
-    "day": 86_400,
-    "month": 30 * 86_400,
-    "year": 360 * 86_400,
-}
-"""Seconds, as the limits library counts them."""
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "month": 2592000, "year": 31104000}
+"""Seconds. A month has 30 days and a year 360, as in the limits library."""
 _LIMIT = rf"\s*([1-9][0-9]{{0,5}})\s*(?:/|per)\s*([1-9][0-9]{{0,3}})?\s*({'|'.join(_UNITS)})s?\s*"
 _SCALARS = {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}}
 
 
-def _matching(pattern: str, message: str) -> Callable[[object], str]:
-    """Return a validator of text of some form."""
+def _text(pattern: str, message: str) -> Any:
+    """Return the type of text that a pattern matches as a whole."""
 
     def read(value: object) -> str:
         if isinstance(value, str) and re.fullmatch(pattern, value):
             return value
         raise Invalid(message)
 
-    return read
+    return Annotated[str, PlainValidator(read), _whole(pattern)]
 
 
 def _named(pattern: str) -> dict[str, Any]:
@@ -152,12 +144,6 @@ def _as_written(value: Any, validate: pydantic.ValidatorFunctionWrapHandler) -> 
     return value
 
 
-def _some(value: object) -> object:
-    if value == {}:
-        raise Invalid("must have at least one profile")
-    return value
-
-
 Time: TypeAlias = Annotated[int, PlainValidator(_seconds), _whole(_TIME)]
 """Seconds, written such as "1h30m"."""
 
@@ -180,27 +166,19 @@ OpenFields: Any = Annotated[
     AfterValidator(_once),
     Field(json_schema_extra={"uniqueItems": True}),
 ]
-Model: TypeAlias = Annotated[
-    str,
-    PlainValidator(_matching(_MODEL, "must be the name of a model, such as gemini-3.8-live")),
-    _whole(_MODEL),
-]
+Model: Any = _text(_MODEL, "must be the name of a model, such as gemini-3.8-live")
 Config: Any = Annotated[mirror(types.LiveConnectConfig), pydantic.WrapValidator(_as_written)]
-ClaimPath: TypeAlias = Annotated[
-    str, PlainValidator(_matching(_CLAIM, "is not the path of a claim"))
-]
-ProfileName: TypeAlias = Annotated[
-    str, PlainValidator(_matching(_PROFILE, "a name is 1 to 64 letters, digits, - and _"))
-]
+ClaimPath: Any = _text(_CLAIM, "is not the path of a claim")
+ProfileName: Any = _text(_PROFILE, "a name is 1 to 64 letters, digits, - and _")
 
 
-class Settings(Table):
+class SettingsTable(Table):
     """A table of the policy. The docstring of a setting is its description in the JSON Schema."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class CallersTable(Settings):
+class CallersTable(SettingsTable):
     """`[callers]`."""
 
     allow_anonymous: bool = False
@@ -214,7 +192,7 @@ class CallersTable(Settings):
     """The longest time since the last sign-in, such as 24h. Tokens that do not say are refused."""
 
 
-class ClaimTable(Settings):
+class ClaimTable(SettingsTable):
     """`[profiles.NAME.claims.CLAIM]`."""
 
     max_length: int = Field(ge=1, le=instruction.MAX_LENGTH)
@@ -229,7 +207,7 @@ class ClaimTable(Settings):
             yield ("default",), "must be at most max_length long, without control characters"
 
 
-class ProfileTable(Settings):
+class ProfileTable(SettingsTable):
     """`[profiles.NAME]`."""
 
     model: Model
@@ -277,15 +255,15 @@ class ProfileTable(Settings):
         yield from _instruction(config.get("system_instruction"), set(_names(table.get("claims"))))
 
 
-class PolicyTable(Settings):
+class PolicyTable(SettingsTable):
     """The whole file."""
 
     api_version: Literal["v1alpha", "v1beta"]
     """The version of Gemini's API where tokens are made and used."""
     callers: CallersTable = CallersTable()
     """Who may ask at all."""
-    profiles: Annotated[dict[ProfileName, ProfileTable], BeforeValidator(_some)] = Field(
-        json_schema_extra={"minProperties": 1, **_named(_PROFILE)}
+    profiles: dict[ProfileName, ProfileTable] = Field(
+        min_length=1, json_schema_extra=_named(_PROFILE)
     )
     """What one token may do. A request that does not name a profile gets the one named default."""
 

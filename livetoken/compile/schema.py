@@ -30,23 +30,17 @@ class _Draft7(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-def schema() -> dict[str, Any]:
-    """Return the schema."""
-    made = PolicyTable.model_json_schema(
-        ref_template="#/definitions/{model}", schema_generator=_Draft7
-    )
-    definitions = made.pop("$defs")
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "The policy of livetoken",
-        **_beside_references(made),
-        "definitions": _beside_references(dict(sorted(definitions.items()))),
-    }
-
-
 def text() -> str:
     """Return the schema as `docs/policy.schema.json` holds it."""
-    return json.dumps(schema(), indent=2) + "\n"
+    reference = "#/definitions/{model}"
+    made = PolicyTable.model_json_schema(ref_template=reference, schema_generator=_Draft7)
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "The policy of livetoken",
+        "definitions": dict(sorted(made.pop("$defs").items())),
+        **made,
+    }
+    return json.dumps(_beside_references(schema), indent=2) + "\n"
 
 
 def _beside_references(value: Any) -> Any:

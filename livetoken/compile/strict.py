@@ -29,12 +29,8 @@ MOST_FLOAT = 3.4028234663852886e38
 """The largest float of protobuf."""
 
 LEFT_OUT: Mapping[tuple[str, str], str] = {
-    ("LiveConnectConfig", "http_options"): (
-        "configures the client, not the session; Gemini would never see it"
-    ),
-    ("LiveConnectConfig", "generation_config"): (
-        "write its fields here, without generation_config around them"
-    ),
+    ("LiveConnectConfig", "http_options"): "configures the client, not the session",
+    ("LiveConnectConfig", "generation_config"): "write its fields here, one level up",
     ("SessionResumptionConfig", "handle"): "belongs to one session, not to a policy",
 }
 """Fields of the SDK that cannot be part of a policy, and why."""
@@ -56,7 +52,7 @@ _MESSAGES = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "list_type": "must be a list",
-    "too_short": "is empty: leave it out",
+    "too_short": "must not be empty",
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
