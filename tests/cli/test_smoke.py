@@ -157,7 +157,7 @@ def front(livetoken: Stack, certificate: Certificate) -> Iterator[Server]:
             "iam",
             "403 with text/html: the function did not answer; perhaps IAM did: use --no-invoker",
         ),
-        ("gone", "404 with text/html: there is no such service"),
+        ("gone", "404 with text/html: no service has this URL"),
         ("sign-in", "302 with no media type: redirected to accounts.example; perhaps a sign-in"),
         ("down", "503 with text/html: the service does not start"),
         ("list", "200 with application/json: the function did not answer"),
