@@ -69,7 +69,7 @@ class Answer:
         if self.status in (401, 403):
             meaning += f"; {_IAM}"
         elif self.status == 404:
-            meaning = "there is no such service"
+            meaning = "no service has this URL"
         elif 300 <= self.status < 400:
             host = urlsplit(self.headers.get("location", "")).hostname or "nowhere"
             meaning = f"redirected to {host}; perhaps a sign-in protects the function"
@@ -84,7 +84,7 @@ class Function:
     """The function, and the test user who asks it.
 
     `options` has the URL, the commands and the timeout; `hide` keeps a token out of the output.
-    Every method raises `CheckFailed` if there is no answer, or not the expected one.
+    Every method raises `CheckFailed` if the answer is missing or differs from the expected one.
     """
 
     options: argparse.Namespace

@@ -148,9 +148,8 @@ async def converse(
         CheckFailed: the session fails, the turn does not end within `seconds`, or a hostile session
             is not the policy's.
     """
-    model = NO_MODEL if hostile else expected.model
-    written = types.LiveConnectConfig.model_validate_json(json.dumps(expected.config))
-    config = expected.hostile if hostile else written
+    own = types.LiveConnectConfig.model_validate_json(json.dumps(expected.config))
+    model, config = (NO_MODEL, expected.hostile) if hostile else (expected.model, own)
     turn = types.Content(role="user", parts=[types.Part(text=SAID)])
     locked = expected.locked.values()
     base = grant["webSocketUrl"].removeprefix("wss://").partition("/ws/")[0]

@@ -37,9 +37,8 @@ async def printed(command: tuple[str, ...], option: str, seconds: float) -> str:
         token = output.decode(errors="replace").strip()
         if process.returncode == 0 and claims(token) is not None:
             return token
-        mistake = "the command did not print one JSON Web Token"
-        if process.returncode != 0:
-            mistake = f"the command ended with {process.returncode}"
+        failed = f"ended with {process.returncode}" if process.returncode else None
+        mistake = f"the command {failed or 'did not print one JSON Web Token'}"
     finally:
         if process and process.returncode is None:
             with suppress(ProcessLookupError):
