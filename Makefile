@@ -30,7 +30,7 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
-	$(BIN)/mypy . --exclude '^(tests/(deploy|clients)|bench/page)'
+	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
 	@echo "Not tested here: deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
