@@ -30,7 +30,7 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory shellcheck
-	$(BIN)/mypy . --exclude '^(tests/(deploy|clients)|bench/page)'
+	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
 	@echo "Not tested here: deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
@@ -57,11 +57,12 @@ test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that c
 shellcheck: $(READY)
 	@$(BIN)/shellcheck $(SCRIPTS)
 
+coverage: export PYTHONPATH = $(CURDIR)/tests
+coverage: export COVERAGE_RCFILE = $(CURDIR)/pyproject.toml
 coverage: $(READY) ## run the tests of `make test` with branch coverage of livetoken/, subprocesses included
 	@tests/install-redis
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@COVERAGE_RCFILE=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -q -n 6 --dist worksteal \
-		--ignore=tests/deploy --ignore=$(CLIENTS)
+	@$(BIN)/coverage run -m pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 
