@@ -39,7 +39,7 @@ export function show(token, profile) {
     Profile: token.profile,
     Model: `${token.model}, ${token.apiVersion}`,
     Sessions: "one",
-    "After a lost connection": isResumable(profile) ? "resumes with a new token" : "ends",
+    "Can resume": isResumable(profile) ? "yes, with a new token" : "no",
     "You may set": profile.open.join(", ") || "nothing",
     Locked: profile.locked.map(({ field }) => field).join(", "),
     "Rate limit": profile.limits.map(inWords).join(", ") || "none",
