@@ -207,6 +207,11 @@ def test_an_access_token_that_is_refused_is_not_sent_again(consuming: Stack) -> 
     assert ask(consuming, consuming.app_check.token()).status == 200
 
 
+def test_the_access_token_is_not_sent_through_a_proxy(consuming: Stack) -> None:
+    """The function's environment names a proxy that does not exist."""
+    assert ask(consuming, consuming.app_check.token()).status == 200
+
+
 def test_consume_imports_the_client_of_the_service_account(consuming: Stack) -> None:
     assert ask(consuming, consuming.app_check.token()).status == 200
     assert imported(consuming) & {*ACCOUNT_MODULES, "google.genai"} == ACCOUNT_MODULES

@@ -9,6 +9,7 @@ import pytest
 from asking import refused
 from stack import Stack
 
+from livetoken.callers import issuers
 from livetoken.refusals import Reason
 
 NOW = int(time.time())
@@ -30,6 +31,11 @@ def refused_as(livetoken: Stack, token: str) -> str | None:
 @pytest.mark.parametrize("person", ["ada", "bob", "grace"])
 def test_firebase_and_google_tokens_are_accepted(livetoken: Stack, person: str) -> None:
     assert livetoken.ask(token=livetoken.issuer.id_token(person)).status == 200
+
+
+def test_without_client_ids_no_google_token_is_accepted() -> None:
+    keys: Any = object()
+    assert list(issuers(["demo"], keys, [], keys)) == ["https://securetoken.google.com/demo"]
 
 
 def test_googles_short_issuer_is_accepted(livetoken: Stack) -> None:

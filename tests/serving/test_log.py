@@ -1,5 +1,6 @@
 """One line per decision, without secrets and without anything that names a person."""
 
+import asyncio
 import hashlib
 import json
 import socket
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from stack import API_KEY, ORIGIN, POLICY, Stack, until
+from starlette.datastructures import Headers
 
 from emulator.function import ROOT, Function
+from livetoken.decisions import Decision
 from livetoken.refusals import Reason
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -176,3 +179,23 @@ def test_no_output_holds_a_secret(livetoken: Stack) -> None:
     for secret in [API_KEY, "secret", *filter(None, emails), *pieces, name, "Traceback"]:
         assert secret not in output
     assert all(json.loads(line) for line in output.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("error", "detail", "error_type"),
+    [
+        (asyncio.CancelledError(), "SHUT_DOWN", None),
+        (KeyboardInterrupt(), None, "KeyboardInterrupt"),
+    ],
+)
+def test_a_request_that_ends_without_an_answer_is_logged(
+    error: BaseException,
+    detail: str | None,
+    error_type: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(type(error)), Decision(Headers(), None):
+        raise error
+    line = json.loads(capsys.readouterr().out)
+    assert (line["reason"], line["severity"]) == ("INTERNAL", "ERROR")
+    assert (line.get("detail"), line.get("error_type")) == (detail, error_type)
