@@ -5,7 +5,7 @@ import json
 import pytest
 from cloud import Fault
 from project import NEW_KEY, NUMBER, SERVICE, Project, masked, transcript
-from stack import API_KEY
+from stack import API_KEY, ORIGIN
 from uploaded import served
 
 
@@ -156,6 +156,7 @@ def test_a_bad_new_key_moves_no_traffic_and_a_good_one_serves_and_rolls_back(
 
 def test_without_a_test_user_only_refusals_are_checked(deployed: Project) -> None:
     deployed.name("SMOKE_EMAIL", "")
+    deployed.edit("deploy/env.yaml", f'ALLOWED_ORIGINS: "{ORIGIN}"\n', "")
     done = deployed.deploy("smoke")
     assert done.status == 0, done.output
     shown = transcript("`setup.sh` asks")
