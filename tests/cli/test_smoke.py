@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -139,7 +140,10 @@ def front_of(livetoken: Stack) -> Starlette:
             sent["authorization"] = f"Bearer {livetoken.issuer.id_token('ada')}"
         body = await request.body()
         came = await asyncio.to_thread(livetoken.send, [*sent.items()], body, request.method)
-        return Response(came.body, came.status, came.headers)
+        changed = (
+            {"www-authenticate": sent.get("authorization", "Bearer")} if what == "echo" else {}
+        )
+        return Response(came.body, came.status, {**came.headers, **changed})
 
     return Starlette(routes=[Route("/{what}", answer, methods=["GET", "POST", "OPTIONS"])])
 
@@ -200,6 +204,11 @@ def test_a_function_that_accepts_any_signature_fails(livetoken: Stack, front: Se
     assert [*run.skipped] == ["quick: sessions"]
 
 
+def test_a_token_that_comes_back_is_not_printed(livetoken: Stack, front: Server) -> None:
+    run = signed_in(livetoken, url=f"{front.url}/echo")
+    assert "but www-authenticate is Bearer …" in run.failed["endpoint: altered signature"]
+
+
 # ------------------------------------------------------------------ the test user
 
 UNACCEPTED = "see its issuer and audience at `sign in`; no service account may ask"
@@ -236,7 +245,9 @@ def test_a_refused_id_token_is_explained(
     ],
 )
 def test_what_a_command_prints_is_never_shown(livetoken: Stack, words: str, said: str) -> None:
+    started = time.monotonic()
     run = smoke(livetoken.function.url, "--id-token-command", words, "--timeout", "2")
+    assert time.monotonic() - started < 50  # it does not wait for what the command started
     assert run.status == 1
     assert run.failed.keys() == {"endpoint: sign in"}
     assert said in run.failed["endpoint: sign in"]
