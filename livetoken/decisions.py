@@ -113,10 +113,8 @@ def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
-def _place(error: BaseException) -> str | None:
+def _place(error: BaseException) -> str:
     """Return the file and line of ours where an error was raised, never its text."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/lib/python" not in frame.filename] or frames
-    if not ours:
-        return None
     return f"{'/'.join(Path(ours[-1].filename).parts[-2:])}:{ours[-1].lineno}"

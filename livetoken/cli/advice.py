@@ -25,16 +25,9 @@ CONNECTION_LASTS = 10 * 60
 """Seconds of a connection, about."""
 
 _SELF_CHOSEN = ("name", "given_name", "family_name", "picture")
-_NEW_ANONYMOUS_ACCOUNT = Caller(
-    issuer="",
-    sub="",
-    anonymous=True,
-    claims={
-        "provider_id": "anonymous",
-        "firebase": {"identities": {}, "sign_in_provider": "anonymous"},
-    },
-    signed_in_ago=0,
-)
+_ANONYMOUS = {"identities": {}, "sign_in_provider": "anonymous"}
+_CLAIMS = {"provider_id": "anonymous", "firebase": _ANONYMOUS}
+_NEW_ANONYMOUS_ACCOUNT = Caller("", "", True, _CLAIMS, 0)
 
 
 class Code(Enum):

@@ -13,10 +13,8 @@ from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile
 
 WIDTH = 100  # characters
 
-Config: TypeAlias = Mapping[str, Any]
-"""The config of a profile, as written in the policy."""
 Facts: TypeAlias = Mapping[str, Any]
-"""What `--json` prints."""
+"""What `--json` prints, or a part of it."""
 
 _INDENT = 21  # characters before the text beside a label
 _WIDEST_NAME = 40  # characters, in a column
@@ -31,7 +29,7 @@ _Row: TypeAlias = tuple[str, str]
 """A label, which is empty if the row above has the same, and the text beside it."""
 
 
-def describe(policy: Policy, configs: Mapping[str, Config]) -> dict[str, Any]:
+def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
     """Return what a policy allows, with its warnings.
 
     `default_profile` is the profile of a request that does not name one, or None. Times are in
@@ -50,7 +48,7 @@ def describe(policy: Policy, configs: Mapping[str, Config]) -> dict[str, Any]:
     }
 
 
-def _allowed(callers: CallerRules, profile: Profile, config: Config) -> dict[str, Any]:
+def _allowed(callers: CallerRules, profile: Profile, config: Facts) -> dict[str, Any]:
     ends = profile.expires_in
     set_or_open = {*config, *profile.client_may_set}
     return {

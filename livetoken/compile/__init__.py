@@ -1,4 +1,1 @@
-"""The policy compiler: `policy.toml` to the lock, by google-genai and pydantic.
-
-The function imports it only when its lock is stale. The commands always do.
-"""
+"""The policy compiler: `policy.toml` to the lock. The function imports it only for a stale lock."""

@@ -97,12 +97,11 @@ def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
 
 def _profile(name: str, table: ProfileTable, body: Body) -> Profile:
     left_open = mask(table.client_may_set)
-    start_within = min(START_WITHIN, table.expires_in)
     return Profile(
         name=name,
         model=table.model,
         expires_in=table.expires_in,
-        start_within=start_within if table.start_within is None else table.start_within,
+        start_within=table.start_within or min(START_WITHIN, table.expires_in),
         limits=table.limit,
         require=_requirements(table.require, "profiles", name),
         claims=tuple(

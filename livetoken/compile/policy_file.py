@@ -54,7 +54,7 @@ def _text(pattern: str, message: str) -> Any:
             return value
         raise Invalid(message)
 
-    return Annotated[str, PlainValidator(read), _whole(pattern)]
+    return Annotated[str, PlainValidator(read)]
 
 
 def _named(pattern: str) -> dict[str, Any]:
@@ -166,7 +166,8 @@ OpenFields: Any = Annotated[
     AfterValidator(_once),
     Field(json_schema_extra={"uniqueItems": True}),
 ]
-Model: Any = _text(_MODEL, "must be the name of a model, such as gemini-3.8-live")
+_MODEL_NAME = "must be the name of a model, such as gemini-3.8-live"
+Model: Any = Annotated[_text(_MODEL, _MODEL_NAME), _whole(_MODEL)]
 Config: Any = Annotated[mirror(types.LiveConnectConfig), pydantic.WrapValidator(_as_written)]
 ClaimPath: Any = _text(_CLAIM, "is not the path of a claim")
 ProfileName: Any = _text(_PROFILE, "a name is 1 to 64 letters, digits, - and _")

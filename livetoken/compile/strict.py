@@ -99,7 +99,7 @@ class Table(BaseModel):
         try:
             made = validate(value)
         except pydantic.ValidationError as error:
-            found += found_in(error, cls.hint)
+            found += found_in(error, cls)
         if isinstance(value, dict):
             found += cls.rules(value)
         if found:
@@ -107,9 +107,7 @@ class Table(BaseModel):
         return made
 
 
-def found_in(
-    error: pydantic.ValidationError, hint: Callable[[str], str] | None = None
-) -> Iterator[Found]:
+def found_in(error: pydantic.ValidationError, of: type[Table] | None = None) -> Iterator[Found]:
     """Yield the mistakes that pydantic has collected, in their order."""
     for each in error.errors(include_url=False, include_input=False):
         path = tuple(str(key) for key in each["loc"] if not _is_label(key))
@@ -117,8 +115,8 @@ def found_in(
         if isinstance(cause, Invalid):
             for below, message in cause.found:
                 yield (*path, *below), message
-        elif hint is not None and each["type"] == "extra_forbidden":
-            yield path, hint(path[-1])
+        elif of is not None and each["type"] == "extra_forbidden":
+            yield path, of.hint(path[-1])
         else:
             message = _MESSAGES.get(each["type"], each["msg"])
             yield path, message.format(**each.get("ctx", {}))

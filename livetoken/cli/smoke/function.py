@@ -117,13 +117,21 @@ class Function:
         sent = {"profile": NO_PROFILE, **body} if method == "POST" else None
         url, seconds = self.options.url, self.options.timeout
         try:
-            async with asyncio.timeout(seconds), httpx2.AsyncClient(timeout=None) as http:
-                came = await http.request(method, url, json=sent, headers=headers)
+            async with (
+                asyncio.timeout(seconds),
+                httpx2.AsyncClient(timeout=None) as http,
+                http.stream(method, url, json=sent, headers=headers) as came,
+            ):
+                content = b""
+                async for chunk in came.aiter_bytes():
+                    content += chunk
+                    if len(content) > tokens.MOST_BYTES:
+                        raise CheckFailed(f"{came.status_code}, with too many bytes")
         except TimeoutError:
             raise CheckFailed(f"no whole answer within {seconds:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise CheckFailed(f"no whole answer: {str(error) or type(error).__name__}") from None
-        answer = Answer(came.status_code, came.headers, came.content, headers.get("Origin"))
+        answer = Answer(came.status_code, came.headers, content, headers.get("Origin"))
         if isinstance(answer.body, dict):
             self.hide(str(answer.body.get("name")))
         return _same(answer, Answer(own.status_code, own.headers, bytes(own.body)))

@@ -13,6 +13,8 @@ from typing import Any
 from livetoken.callers import GOOGLE_ISSUERS
 from livetoken.cli.smoke.table import CheckFailed
 
+MOST_BYTES = 64 * 1024  # of a command's output, or of an answer
+
 
 async def printed(command: tuple[str, ...], option: str, seconds: float) -> str:
     """Run a command, without a shell, and return the token that it prints.
@@ -27,7 +29,8 @@ async def printed(command: tuple[str, ...], option: str, seconds: float) -> str:
             *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
         )
         async with asyncio.timeout(seconds):
-            output, _ = await process.communicate()
+            output = await _read(process.stdout)
+            await process.wait()
     except TimeoutError:
         mistake = f"the command did not end within {seconds:g} s"
     except (OSError, ValueError) as error:
@@ -45,6 +48,14 @@ async def printed(command: tuple[str, ...], option: str, seconds: float) -> str:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()  # asyncio waits for the end of the pipe
     raise CheckFailed(f"{option}: {mistake}")
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    """Return the whole output of a command, or more of it than a token can have."""
+    try:
+        return await stream.readexactly(MOST_BYTES) if stream else b""
+    except asyncio.IncompleteReadError as ended:
+        return ended.partial
 
 
 def claims(token: str) -> dict[str, Any] | None:
