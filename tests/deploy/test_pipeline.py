@@ -72,7 +72,7 @@ def test_a_build_tests_then_releases_as_its_own_account(submitted: Project) -> N
     assert submitted.serving.name == before
     released = run(submitted, "release")
     assert released.status == 0, released.output
-    assert f"To go back: deploy/deploy.sh rollback {before}" in released.output
+    assert f"To roll back: deploy/deploy.sh rollback {before}" in released.output
     assert submitted.serving.name != before
     assert submitted.cloud.traffic(SERVICE) == {submitted.serving.name: 100}
 
