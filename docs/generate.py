@@ -162,7 +162,7 @@ def policy(_: str) -> Iterator[str]:
 
 def open_fields(_: str) -> Iterator[str]:
     """The fields that `client_may_set` may name."""
-    profile = _resolved(_resolved(SCHEMA["properties"]["profiles"])["additionalProperties"])
+    profile = _tables(_resolved(SCHEMA["properties"]["profiles"]))
     names = _resolved(_resolved(profile["properties"]["client_may_set"])["items"])["enum"]
     yield ", ".join(f"`{name}`" for name in names)
 
@@ -299,9 +299,14 @@ def _settings(schema: Any, names: tuple[str, ...], path: str) -> Iterator[tuple[
         if name == "config":
             continue
         yield from _settings(inner, names, f"{path}{name}.")
-        tables = inner.get("additionalProperties")
-        if isinstance(tables, dict):
-            yield from _settings(_resolved(tables), names[1:], f"{path}{name}.{names[0]}.")
+        if tables := _tables(inner):
+            yield from _settings(tables, names[1:], f"{path}{name}.{names[0]}.")
+
+
+def _tables(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of the tables in a table whose names the author of the policy chooses."""
+    chosen = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+    return _resolved(chosen[0]) if isinstance(chosen[0], dict) else {}
 
 
 def _resolved(schema: Any) -> dict[str, Any]:
