@@ -1,6 +1,7 @@
 # `make` alone lists the targets. They need Python 3.11 to 3.13; the tests also need redis-server.
 
 PYTHON ?= python3
+export PYTHONDONTWRITEBYTECODE := # the tests start many processes, which share their bytecode
 BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
 READY := .venv/ready-$(VERSION)
