@@ -105,7 +105,7 @@ REMEDIES = {
 
 
 class Incomplete(Exception):
-    """The code has a name that the docs do not explain, or the other way round."""
+    """The code and the docs name different things, or `check` found mistakes."""
 
 
 def errors(_: str) -> Iterator[str]:
@@ -275,7 +275,7 @@ def _row(cells: Iterable[str]) -> str:
 def _complete(kind: str, explained: Iterable[str], names: Iterable[str]) -> None:
     explained, names = set(explained), set(names)
     if explained != names:
-        raise Incomplete(f"{kind}: {', '.join(sorted(explained ^ names))}")
+        raise Incomplete(f"{kind} missing or unknown: {', '.join(sorted(explained ^ names))}")
 
 
 def _provoking_tests() -> dict[str, str]:
@@ -356,4 +356,7 @@ def _run(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Incomplete as incomplete:
+        sys.exit(f"docs: {incomplete}")
