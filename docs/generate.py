@@ -30,10 +30,12 @@ PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL
 SCHEMA = json.loads((ROOT / "docs/policy.schema.json").read_text(encoding="utf-8"))
 
 WHEN = {
-    "INVALID_REQUEST": "the body is not JSON, is not an object, has an unknown field or a wrong"
-    f" type, or did not arrive whole within {request.BODY_TIMEOUT:.0f} s",
+    "INVALID_REQUEST": "the body is not JSON, is not an object, has a name twice, an unknown field, a"
+    " wrong type or a `resume` that is malformed or not allowed by the profile, or did not arrive"
+    f" whole within {request.BODY_TIMEOUT:.0f} s",
     "NO_CREDENTIAL": "no `Authorization` header, or not exactly one `Bearer` token in it",
-    "INVALID_ID_TOKEN": "malformed, bad signature, unknown key, wrong issuer, audience or claims",
+    "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience or"
+    " claims",
     "ID_TOKEN_EXPIRED": "genuine, but past its `exp`: refresh it and ask again",
     "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired or already used: get a"
     " fresh one",
@@ -44,14 +46,14 @@ WHEN = {
     "BODY_TOO_LARGE": f"the body is over {request.MAX_BODY // 1024} KiB",
     "UNSUPPORTED_MEDIA_TYPE": "the body is not declared as `application/json`",
     "LIMIT_REACHED": "this caller reached their limit for the profile",
-    "GEMINI_QUOTA": "your project reached its quota at Gemini",
+    "GEMINI_QUOTA": "your project's Gemini quota is used up",
     "GEMINI_REFUSED": "Gemini refused the key, the billing or the policy; logged as an error",
     "INTERNAL": "an unexpected error",
     "KEYS_UNAVAILABLE": "the issuer's signing keys cannot be fetched",
     "GEMINI_UNAVAILABLE": "Gemini cannot be reached, answers 5xx, or answers something that is not"
     " a token",
-    "APP_CHECK_UNAVAILABLE": "App Check's keys or its used-once check cannot be reached",
-    "LIMITS_UNAVAILABLE": "the storage of the limits is down; nothing is minted",
+    "APP_CHECK_UNAVAILABLE": "App Check's keys or its single-use check cannot be reached",
+    "LIMITS_UNAVAILABLE": "the limits' storage is down; nothing is minted",
     "GEMINI_TIMEOUT": f"Gemini did not answer within {gemini.DEADLINE:.0f} s",
 }
 """When each reason is given."""
@@ -78,7 +80,7 @@ VARIABLES = {
     "FIREBASE_KEYS_URL": ("Firebase's signing keys", "Google's"),
     "GOOGLE_KEYS_URL": ("Google's signing keys", "Google's"),
     "APP_CHECK_BASE_URL": (
-        "App Check: its keys are at `/v1/jwks`, its used-once check beside",
+        "App Check: its keys are at `/v1/jwks`, its single-use check beside",
         f"`{settings.APP_CHECK}`",
     ),
     "GOOGLE_CLOUD_PROJECT": ("whose traces the log links to", "the first Firebase project"),

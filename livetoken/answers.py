@@ -1,4 +1,4 @@
-"""Answers: a token, a refusal or a preflight, with the headers that every answer has."""
+"""A token, a refusal or a preflight as a response, with the headers that all of them have."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Refusals: every reason with its codes and sentence, and the details for the log."""
+"""Every reason to refuse, with its codes and sentence, and the details for the log."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -55,9 +55,9 @@ class Reason(Enum):
     UNSUPPORTED_MEDIA_TYPE = Refusal(415, _NO, "INFO", "Send the body as application/json.")
     LIMIT_REACHED = Refusal(429, _YES, "NOTICE", "Rate limit reached. Try again later.")
     GEMINI_QUOTA = Refusal(429, _YES, "WARNING", "Gemini's quota is used up. Try again later.")
-    GEMINI_REFUSED = Refusal(500, _NO, "ERROR", "Gemini refused the request of this service.")
+    GEMINI_REFUSED = Refusal(500, _NO, "ERROR", "Gemini refused this service's request.")
     INTERNAL = Refusal(500, _NO, "ERROR", "Internal error.")
-    KEYS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Sign-in cannot be checked now. Try again.")
+    KEYS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Sign-in cannot be checked right now.")
     GEMINI_UNAVAILABLE = Refusal(503, _YES, "WARNING", "Gemini is unavailable. Try again.")
     APP_CHECK_UNAVAILABLE = Refusal(503, _YES, "ERROR", "App Check is unavailable. Try again.")
     LIMITS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Rate limits are unavailable. Try again.")
@@ -79,7 +79,7 @@ class Detail(Enum):
     WRONG_TYPE = auto()
     NOT_A_HANDLE = auto()
     NO_RESUMPTION = auto()
-    # The ID token
+    # ID and App Check tokens
     TOKEN_TOO_LONG = auto()
     TOKEN_MALFORMED = auto()
     SIGNATURE_REMOVED_BY_GOOGLE = auto()
@@ -111,7 +111,7 @@ class Detail(Enum):
     CLAIM_NOT_TEXT = auto()
     CLAIM_TOO_LONG = auto()
     CLAIM_CONTROL_CHARACTER = auto()
-    # Upstream, and the end
+    # Upstream, and shutdown
     CONNECTION = auto()
     NO_ANSWER = auto()
     NOT_A_TOKEN = auto()

@@ -1,4 +1,4 @@
-"""The request: one header of each kind, one credential, and a body in either dialect.
+"""What a request says: one header of each kind, one credential, a body in either dialect.
 
 A body is plain JSON or the Firebase callable protocol
 (https://firebase.google.com/docs/functions/callable-reference).

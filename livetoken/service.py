@@ -26,7 +26,7 @@ class Warm(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one deployment, in the order in which a request meets them."""
+    """The parts of one deployment. `main.exchange` has the order in which a request meets them."""
 
     origins: Origins
     callers: Callers

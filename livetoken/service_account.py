@@ -1,4 +1,4 @@
-"""Access tokens of the service account that the function runs as, by google-auth.
+"""Access tokens of the service account that the function runs as, from google-auth.
 
 google-auth fetches access tokens with blocking calls, so one thread does it for all requests that
 wait. Only a policy with `app_check = "consume"` imports this module.

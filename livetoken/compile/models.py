@@ -1,4 +1,4 @@
-"""Facts about single models that no type expresses.
+"""Facts about models that google-genai's types do not express.
 
 Source: Google's model pages, as of 2026-11-23. Models that are not listed are not checked.
 """

@@ -1,4 +1,4 @@
-"""`python -m livetoken smoke`: test a deployment from outside. Here are its options."""
+"""`python -m livetoken smoke`: test a deployment from outside, and its options."""
 
 import argparse
 import shlex
