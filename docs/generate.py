@@ -30,12 +30,12 @@ PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL
 SCHEMA = json.loads((ROOT / "docs/policy.schema.json").read_text(encoding="utf-8"))
 
 WHEN = {
-    "INVALID_REQUEST": "the body is not JSON, is not an object, has a name twice, an unknown field, a"
-    " wrong type or a `resume` that is malformed or not allowed by the profile, or did not arrive"
+    "INVALID_REQUEST": "the body is not JSON, is not an object, has a name twice, an unknown field,"
+    " a wrong type or a `resume` that is malformed or not allowed by the profile, or did not arrive"
     f" whole within {request.BODY_TIMEOUT:.0f} s",
     "NO_CREDENTIAL": "no `Authorization` header, or not exactly one `Bearer` token in it",
-    "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience or"
-    " claims",
+    "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience"
+    " or claims",
     "ID_TOKEN_EXPIRED": "genuine, but past its `exp`: refresh it and ask again",
     "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired or already used: get a"
     " fresh one",

@@ -15,7 +15,7 @@ from livetoken.keys import KeySet
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.tokens import CLOCK_SKEW, Token
 
-CHECK_TIMEOUT = 5.0  # seconds for the used-once check, including its access token
+CHECK_TIMEOUT = 5.0  # seconds for the single-use check, including its access token
 RETRY_AFTER = 2  # seconds, if the check fails
 
 _MAX_APP_ID = 255
@@ -53,7 +53,7 @@ class AppCheck:
         project: the Firebase project's id.
         number: its number.
         base_url: App Check's, without a final slash.
-        credentials: for the used-once check; None if tokens may be used again.
+        credentials: for the single-use check; None if tokens may be used again.
         now: seconds since the epoch.
     """
 
