@@ -183,14 +183,14 @@ class CallersTable(SettingsTable):
     """`[callers]`."""
 
     allow_anonymous: bool = False
-    """Whether Firebase anonymous accounts, which cost nothing to make, may ask."""
+    """Whether Firebase anonymous accounts may ask, which are free to make; false if left out."""
     app_check: Literal["off", "required", "consume"] = "off"
-    """Firebase App Check: off, required, or consume, which accepts each of its tokens once."""
+    """Firebase App Check: off, required, or consume (each token works once); off if left out."""
     require: Require = {}
     """Claims and their accepted values, such as email_verified = [true]. Callers without the claim
     are refused. A dot in a claim goes one object deeper."""
     max_auth_age: Time | None = None
-    """The longest time since the last sign-in, such as 24h. Tokens that do not say are refused."""
+    """The longest time since the last sign-in, which the token must then say; any if left out."""
 
 
 class ClaimTable(SettingsTable):
@@ -214,11 +214,11 @@ class ProfileTable(SettingsTable):
     model: Model
     """The Live model, such as gemini-3.8-live."""
     expires_in: Time = EXPIRES_IN
-    """When a token and its session end, such as 30m; under 20 hours."""
+    """When a token and its session end: under 20 hours; 30m if left out."""
     start_within: Time | None = None
-    """When the session must have started, such as 1m; at most expires_in."""
+    """When the session must have started: at most expires_in; 1m if left out."""
     limit: Limits = ()
-    """How many tokens one caller gets, such as 30/hour; several limits are separated by ;."""
+    """Tokens for one caller, such as 30/hour; 50/day. Any number if left out."""
     require: Require = {}
     """As in [callers], and in addition to it."""
     client_may_set: OpenFields = ()
