@@ -110,21 +110,16 @@ class Table(BaseModel):
 def found_in(error: pydantic.ValidationError, of: type[Table] | None = None) -> Iterator[Found]:
     """Yield the mistakes that pydantic has collected, in their order."""
     for each in error.errors(include_url=False, include_input=False):
-        path = tuple(str(key) for key in each["loc"] if not _is_label(key))
-        cause = each.get("ctx", {}).get("error")
-        if isinstance(cause, Invalid):
-            for below, message in cause.found:
-                yield (*path, *below), message
-        elif of is not None and each["type"] == "extra_forbidden":
+        kind, context = each["type"], each.get("ctx", {})
+        path = tuple(str(key) for key in each["loc"] if not str(key).startswith(_TAG))
+        if of is not None and kind == "extra_forbidden":
             yield path, of.hint(path[-1])
+        elif isinstance(cause := context.get("error"), Invalid):
+            above = path[:-1] if path[-1:] == ("[key]",) else path  # pydantic's label of a bad key
+            for below, message in cause.found:
+                yield (*above, *below), message
         else:
-            message = _MESSAGES.get(each["type"], each["msg"])
-            yield path, message.format(**each.get("ctx", {}))
-
-
-def _is_label(key: int | str) -> bool:
-    """Whether a part of pydantic's location is a label of its own and not a key of TOML."""
-    return key == "[key]" or str(key).startswith(_TAG)
+            yield path, _MESSAGES[kind].format(**context) if kind in _MESSAGES else each["msg"]
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
