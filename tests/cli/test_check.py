@@ -397,14 +397,12 @@ speech_config.language_code = "\\u001b[2J\\n\\u202e"
         assert shown in printed
 
 
-def test_check_prints_every_mistake(check: Check) -> None:
-    status, printed, errors = check(policy(config="topP = 1\nseed = 'x'"))
-    assert (status, printed) == (1, "")
-    assert len(errors.splitlines()) == 2
-
-
-def test_machines_get_every_mistake_with_its_path(check: Check) -> None:
+def test_people_and_machines_get_every_mistake_with_its_path(check: Check) -> None:
     source = policy(profile="'a: b' = 1\n'\"' = 1", config="seed = 'x'")
+    status, printed, errors = check(source)
+    assert (status, printed) == (1, "")
+    assert errors.startswith("profiles.default.config.seed: must be a whole number\n")
+    assert len(errors.splitlines()) == 3
     status, printed, errors = check(source, "--json")
     assert (status, errors) == (1, "")
     assert json.loads(printed) == {
