@@ -262,12 +262,15 @@ def test_all_mistakes_are_found_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("table", "where"),
-    [("callers", "policy"), ("profile", "policy"), ("config", "profiles.default.config.require")],
-)
-def test_a_policy_nested_without_end_is_a_mistake(table: str, where: str) -> None:
-    assert mistakes(policy(**{table: f"require{'.a' * 1500} = 1"})) == [where]
+@pytest.mark.parametrize(("depth", "where"), [(600, "profiles.default.config"), (1500, "policy")])
+def test_a_config_nested_too_deeply_is_a_mistake(depth: int, where: str) -> None:
+    schema = f"parameters_json_schema{'.a' * depth} = 1"
+    assert mistakes(policy(config=FUNCTION.replace("%", schema))) == [where]
+
+
+def test_a_rule_nested_too_deeply_is_a_mistake() -> None:
+    for table in ("callers", "profile"):
+        assert mistakes(policy(**{table: f"require{'.a' * 1500} = 1"})) == ["policy"]
 
 
 def test_a_name_with_a_line_feed_stays_on_its_line() -> None:
