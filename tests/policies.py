@@ -1,5 +1,7 @@
 """Policies for tests, and the mistakes in them."""
 
+from functools import cache
+
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistakes
 from livetoken.policy import CallerRules, Policy
@@ -13,10 +15,26 @@ UNLIMITED = Policy("v1alpha", CallerRules(), {})
 """A policy that needs nothing of the environment."""
 
 
+def policy(*, callers: str = "", profile: str = "", config: str = "") -> str:
+    """The smallest policy, with more lines in its tables."""
+    rules = f"[callers]\n{callers}\n" if callers else ""
+    return f"{HEAD}{rules}{PROFILE}{profile}\n{CONFIG}{config}\n"
+
+
+@cache
+def compiled(source: str) -> Policy:
+    """Compile a policy, once in each process.
+
+    Raises:
+        Mistakes: every mistake in it.
+    """
+    return compile_policy(source.encode())
+
+
 def mistakes(source: str) -> list[str]:
     """Return the path of every mistake in a policy."""
     try:
-        compile_policy(source.encode())
+        compiled(source)
     except Mistakes as found:
         return [mistake.path for mistake in found.mistakes]
     return []

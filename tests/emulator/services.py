@@ -1,7 +1,5 @@
 """App Check and the metadata server as tests use them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

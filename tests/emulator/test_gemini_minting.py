@@ -1,7 +1,5 @@
 """Minting with the stand-in for Gemini, as a client sees it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from datetime import timedelta
@@ -10,15 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from google.genai import types
-from stand_in import (
-    KEY,
-    MODEL,
-    SETUP,
-    StandIn,
-    said,
-    setup,
-    start,
-)
+from stand_in import KEY, MODEL, SETUP, StandIn, said, setup, start
 from websockets.exceptions import InvalidStatus
 
 

@@ -45,7 +45,9 @@ def get(
     return send(services.metadata_at.url, path, headers=headers, timeout=timeout)
 
 
-def test_google_auth_uses_the_metadata_server(services: Services, tmp_path: Path) -> None:
+def test_google_auth_gets_a_token_that_app_check_accepts_until_it_is_revoked(
+    services: Services, tmp_path: Path
+) -> None:
     services.metadata.life = 600
     project, account, token, end = google_auth(services, tmp_path)
     assert project == "demo-livetoken"
@@ -54,12 +56,6 @@ def test_google_auth_uses_the_metadata_server(services: Services, tmp_path: Path
     left = datetime.fromisoformat(end).replace(tzinfo=UTC) - datetime.now(UTC)
     assert 590 < left.total_seconds() <= 600
     assert (services.metadata.fetches, list(services.metadata.scopes)) == (1, [FIREBASE])
-
-
-def test_app_check_accepts_the_token_until_it_is_revoked(
-    services: Services, tmp_path: Path
-) -> None:
-    *_, token, _ = google_auth(services, tmp_path)
     bearer = f"Bearer {token}"
     assert services.check(services.app_check.token(), authorization=bearer).json == {}
     services.metadata.access_tokens.remove(token)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from policies import compiled
 from stack import POLICY, Stack
 
 from livetoken import lock
@@ -32,12 +33,14 @@ session_resumption = {}
 """
 
 
+SOURCE = POLICY + OPEN
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a policy, one profile of which has a mask, and its fresh lock."""
-    file = tmp_path / "policy.toml"
-    file.write_text(POLICY + OPEN)
-    assert main(["lock", "--policy", str(file)]) == 0
+    (tmp_path / "policy.toml").write_text(SOURCE)
+    (tmp_path / "policy.lock.json").write_text(lock.write(SOURCE.encode(), compiled(SOURCE)))
     return tmp_path
 
 
@@ -48,35 +51,39 @@ def edit(folder: Path, change: Callable[[Any], None]) -> None:
     file.write_text(json.dumps(written))
 
 
-def minted(stack: Stack, folder: Path) -> tuple[dict[str, Any], bool, bool]:
-    """The body of a mint without its times, whether the SDK was imported, whether it warned.
+def fresh(folder: Path, source: str = SOURCE) -> Policy | None:
+    return lock.fresh(folder / "policy.lock.json", source.encode())
 
-    A token of the profile `open` is minted before.
+
+def loaded(folder: Path) -> tuple[Policy, list[str]]:
+    """The policy that a function serves, and its warnings."""
+    warnings: list[str] = []
+    return lock.load(folder / "policy.toml", warnings.append), warnings
+
+
+def minted(stack: Stack, folder: Path) -> tuple[list[bytes], bool, bool]:
+    """The bodies of mints of both profiles without times, whether the SDK was imported, warnings.
+
+    Both tokens are minted by a new function.
     """
-    stack.gemini.left_open = LEFT_OPEN
+    stack.gemini.left_open, before = LEFT_OPEN, len(stack.gemini.mints)
     variables = {"POLICY_FILE": str(folder / "policy.toml"), "PYTHONPROFILEIMPORTTIME": "1"}
     with stack.running(**variables) as livetoken:
         for profile in ("open", "default"):
             assert livetoken.ask({"profile": profile}).status == 200
         output = livetoken.function.output()
-    body = stack.gemini.minted()[-1].body
-    kept = {name: value for name, value in body.items() if not name.endswith("Time")}
+    times = re.compile(rb'"(expireTime|newSessionExpireTime)":"[^"]*",')
+    sent = [times.sub(b"", mint.raw) for mint in stack.gemini.minted()[before:]]
     warned = output.count('"severity": "WARNING"') == 1 and "policy.lock.json" in output
-    return kept, bool(re.search(r"\|\s+google\.genai", output)), warned
+    return sent, bool(re.search(r"\|\s+google\.genai", output)), warned
 
 
 def test_a_fresh_lock_and_a_compiled_policy_send_the_same_bytes(alone: Stack, folder: Path) -> None:
     locked, imported, warned = minted(alone, folder)
     assert (imported, warned) == (False, False)
-    (folder / "policy.lock.json").unlink()
-    compiled, imported, warned = minted(alone, folder)
-    assert (imported, warned) == (True, True)
-    times = re.compile(rb'"(expireTime|newSessionExpireTime)":"[^"]*",')
-    mints = alone.gemini.minted()
-    sent = [times.sub(b"", mint.raw) for mint in mints]
-    assert sent[:2] == sent[2:]
-    assert locked == compiled
-    assert [mint.body.get("fieldMask") for mint in mints] == [MASK, None, MASK, None]
+    edit(folder, set_instruction)
+    assert minted(alone, folder) == (locked, True, True)
+    assert [json.loads(body).get("fieldMask") for body in locked] == [MASK, None]
 
 
 def set_uses(written: Any) -> None:
@@ -97,33 +104,28 @@ def set_sdk(written: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [set_uses, set_instruction, drop_setup, set_sdk])
-def test_an_edited_lock_is_compiled_over(
-    alone: Stack, folder: Path, change: Callable[[Any], None]
-) -> None:
+def test_an_edited_lock_is_compiled_over(folder: Path, change: Callable[[Any], None]) -> None:
+    assert loaded(folder) == (compiled(SOURCE), [])
     edit(folder, change)
-    body, imported, warned = minted(alone, folder)
-    assert (imported, warned) == (True, True)
-    assert body["uses"] == 1
-    text = body["bidiGenerateContentSetup"]["systemInstruction"]["parts"][0]["text"]
-    assert text == "You are a patient tutor."
+    policy, (warning,) = loaded(folder)
+    assert policy == compiled(SOURCE)
+    assert "policy.lock.json is missing or stale" in warning
 
 
 @pytest.mark.parametrize("comment", ["\n# touched\n", " "])
-def test_a_stale_lock_is_not_fresh(folder: Path, comment: str) -> None:
-    source = (folder / "policy.toml").read_bytes()
-    path = folder / "policy.lock.json"
-    assert lock.fresh(path, source)
-    touched = source + comment.encode()
-    assert lock.fresh(path, touched) is None
+def test_a_stale_or_missing_lock_is_not_fresh(folder: Path, comment: str) -> None:
+    assert fresh(folder) == compiled(SOURCE)
+    assert fresh(folder, SOURCE + comment) is None
+    (folder / "policy.lock.json").unlink()
+    assert fresh(folder) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", '{"profiles": 1}', "\x00", "[" * 100_000]
 )
-def test_what_is_no_lock_is_not_fresh(folder: Path, text: str) -> None:
-    source = (folder / "policy.toml").read_bytes()
+def test_text_that_is_not_a_lock_is_not_fresh(folder: Path, text: str) -> None:
     (folder / "policy.lock.json").write_text(text)
-    assert lock.fresh(folder / "policy.lock.json", source) is None
+    assert fresh(folder) is None
 
 
 def set_model(written: Any) -> None:
@@ -140,13 +142,13 @@ def drop_config(written: Any) -> None:
 
 def rehashed(folder: Path, change: Callable[[Any], None]) -> Policy | None:
     """The policy of a lock that was changed and hashed again, if it is taken for fresh."""
-    source, path = (folder / "policy.toml").read_bytes(), folder / "policy.lock.json"
+    path = folder / "policy.lock.json"
     written = json.loads(path.read_text())
     for name in ("format", "google-genai", "sha256"):
         del written[name]
     change(written)
-    path.write_text(lock.write(source, Policy.of(written)))
-    return lock.fresh(path, source)
+    path.write_text(lock.write(SOURCE.encode(), Policy.of(written)))
+    return fresh(folder)
 
 
 @pytest.mark.parametrize("change", [set_uses, drop_setup, set_model, set_mask, drop_config])
@@ -197,14 +199,16 @@ def test_a_lock_of_another_sdk_is_not_fresh(folder: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as earlier:
         earlier.setattr(lock, "version", lambda _: "3.3.9")
         assert rehashed(folder, lambda written: None)
-    source = (folder / "policy.toml").read_bytes()
-    assert lock.fresh(folder / "policy.lock.json", source) is None
+    assert fresh(folder) is None
 
 
 def test_lock_check_tells_stale_from_current(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (folder / "policy.lock.json").unlink()
     command = ["lock", "--policy", str(folder / "policy.toml"), "--check"]
+    assert main(command[:-1]) == 0
+    assert fresh(folder) == compiled(SOURCE)
     assert main(command) == 0
     edit(folder, set_uses)
     assert main(command) == 1
