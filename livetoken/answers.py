@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from livetoken.gemini import Grant
 from livetoken.origins import PREFLIGHT
-from livetoken.refusals import Reason, Refused
+from livetoken.refusals import Refused
 from livetoken.request import TokenRequest
 
 _ALWAYS = {"Cache-Control": "no-store", "Vary": "Origin"}
@@ -30,10 +30,9 @@ def minted(grant: Grant, asked: TokenRequest, cors: Mapping[str, str]) -> Respon
 
 def refused(refusal: Refused, cors: Mapping[str, str]) -> Response:
     """Answer with a refusal: its fixed sentence, and nothing of the request."""
-    reason: Reason = refusal.reason
-    meaning = reason.value
+    meaning = refusal.reason.value
     headers = {**_ALWAYS, **_OF_CODE.get(meaning.code, {}), **cors}
-    details: dict[str, Any] = {"reason": reason.name, "retryable": meaning.retryable}
+    details: dict[str, Any] = {"reason": refusal.reason.name, "retryable": meaning.retryable}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
         details["retryAfterSeconds"] = refusal.retry_after

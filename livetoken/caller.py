@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MISSING = object()
-"""What `Caller.claim` returns if there is no such claim. A claim may be `null`."""
+"""Stands for a claim that a token does not have. A claim may be `null`."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`policy.lock.json`: the decided policy, compiled, reviewed and committed like code.
 
-The function reads nothing else, and a fresh lock spares its start the import of google-genai. A
-lock is fresh if the installed google-genai made it from these very bytes of the policy, and it has
-not been edited since.
+It holds everything that the function applies, and spares its start the import of google-genai. It
+is fresh if the installed google-genai made it from these very bytes of the policy, and it has not
+been edited since. Its hash finds mistakes; it is not a signature.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any
 
 from livetoken.constraint import SETUP, mask
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.policy import Policy, Profile
+from livetoken.policy import MOST_EXPIRES_IN, Policy, Profile
 
 FORMAT = 3
 """Raise this when the compiler writes or refuses something else than before."""
@@ -27,15 +27,11 @@ def path_for(policy_file: Path) -> Path:
 
 
 def read_source(policy_file: Path) -> bytes:
-    """Return the policy's bytes.
-
-    Raises:
-        Mistakes: the file cannot be read.
-    """
+    """Return the policy's bytes. Raises Mistakes if the file cannot be read."""
     try:
         return policy_file.read_bytes()
-    except OSError as error:
-        message = f"{policy_file} cannot be read: {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        message = f"{policy_file} cannot be read: {getattr(error, 'strerror', error)}"
         raise Mistakes([Mistake("policy", message)]) from None
 
 
@@ -87,11 +83,16 @@ def _digest(source: bytes, sdk: str, decided: Mapping[str, Any]) -> str:
 
 
 def _is_whole(profile: Profile) -> bool:
-    """Whether the body locks a whole setup of this profile and works once, whatever its hash is."""
-    setup, left_open = profile.body[SETUP], mask(profile.client_may_set)
+    """Whether a token is locked whole, works once and ends, whatever the hash is."""
+    body, setup = profile.body, profile.body[SETUP]
+    left_open = {"fieldMask": mask(profile.client_may_set)} if profile.client_may_set else {}
+    starts, ends = profile.start_within, profile.expires_in
+    counts = (number for each in profile.limits for number in (each.amount, each.seconds))
     return (
-        profile.body == {"uses": 1, SETUP: setup, **({"fieldMask": left_open} if left_open else {})}
-        and type(profile.body["uses"]) is int
+        body == {"uses": 1, SETUP: setup, **left_open}
+        and all(type(number) is int for number in (body["uses"], starts, ends, *counts))
+        and 0 < starts <= ends < MOST_EXPIRES_IN
+        and all(each.amount > 0 and each.seconds > 0 for each in profile.limits)
         and setup["model"] == f"models/{profile.model.removeprefix('models/')}"
         and bool(setup["generationConfig"]["responseModalities"])
     )

@@ -29,7 +29,6 @@ class Origins:
 
     def __init__(self, allowed: frozenset[str]) -> None:
         self._allowed = allowed
-        self._any = "*" in allowed
 
     def check(self, headers: Headers) -> str | None:
         """Return the request's origin, or None if it has none, such as a phone's.
@@ -40,7 +39,7 @@ class Origins:
         origin = single(headers, "origin", Reason.ORIGIN_NOT_ALLOWED)
         if origin is None or origin in self._allowed:
             return origin
-        if not self._any:
+        if "*" not in self._allowed:
             raise Refused(Reason.ORIGIN_NOT_ALLOWED)
         if origin != "null" and not ORIGIN.fullmatch(origin):
             raise Refused(Reason.ORIGIN_NOT_ALLOWED, Detail.NOT_AN_ORIGIN)

@@ -14,6 +14,9 @@ from livetoken.refusals import Detail, Reason, Refused
 DEFAULT_PROFILE = "default"
 """The profile of a request that does not name one."""
 
+MOST_EXPIRES_IN = 20 * 3600
+"""Seconds. Gemini accepts less than this."""
+
 Scalar: TypeAlias = str | int | float | bool
 
 

@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, str]:
         variables = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Mistakes([Mistake(str(path), f"cannot be read: {error.strerror}")]) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise Mistakes([Mistake(str(path), "is not YAML")]) from None
     if not isinstance(variables, dict):
         hint = 'contains no variables; write NAME: "value", one per line'

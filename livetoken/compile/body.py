@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from itertools import takewhile
 from typing import Any, cast
 
 import httpx2
@@ -28,7 +27,7 @@ from google.genai.errors import ExperimentalWarning
 from livetoken.compile import policy_file
 from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
 from livetoken.compile.strict import Found, Path, nodes
-from livetoken.constraint import SETUP, mask
+from livetoken.constraint import FIELDS, SETUP, mask
 from livetoken.instruction import ClaimText
 from livetoken.mistakes import Mistake, Mistakes, dotted
 from livetoken.policy import CallerRules, Policy, Profile, Requirement
@@ -62,7 +61,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
             at = ("profiles", name, "config")
             model = "none" if table is None else table.profiles[name].model
             try:
-                wrong = {_to_a_list(path[3:]) for path, _ in found if path[:3] == at}
+                wrong = {_to_a_list(config, path[3:]) for path, _ in found if path[:3] == at}
                 bodies[name], more = _compile(version, model, _without(config, wrong))
                 found += [((*at, *path), message) for path, message in more]
             except RecursionError:
@@ -73,9 +72,11 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
     return _decided(table, bodies)
 
 
-def _to_a_list(path: Path) -> Path:
-    """Return a path up to its first index of a list: without an item, others would move."""
-    return tuple(takewhile(lambda key: not key.isdigit(), path))
+def _to_a_list(value: Any, path: Path) -> Path:
+    """Return a path up to the first list on it: without an item, others would move."""
+    if not path or not isinstance(value, dict):
+        return ()
+    return (path[0], *_to_a_list(value.get(path[0]), path[1:]))
 
 
 def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
@@ -110,7 +111,7 @@ def _profile(name: str, table: ProfileTable, body: Body) -> Profile:
             )
             for claim, each in table.claims.items()
         ),
-        client_may_set=table.client_may_set,
+        client_may_set=tuple(name for name in FIELDS if name in table.client_may_set),
         body={**body, "fieldMask": left_open} if left_open else body,
     )
 
@@ -132,12 +133,13 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
                 parsed = types.LiveConnectConfig.model_validate_json(written)
                 body = _request_body(api_version, model, parsed)
         except pydantic.ValidationError as error:
+            deep = any(each["type"] == "json_invalid" for each in error.errors())
             refused = [(tuple(map(str, each["loc"])), each["msg"]) for each in error.errors()]
-            return {}, mistakes + refused
+            return {}, mistakes + ([((), "is nested too deeply")] if deep else refused)
         except ValueError as error:
             match = _VERTEX_ONLY.match(str(error))
             named = (path for path, _ in nodes(config) if match and path[-1:] == (match[1],))
-            path = next(named, None)
+            path = min(named, key=len, default=None)
             if path is None:
                 return {}, [*mistakes, ((), str(error))]
             mistakes.append((path, "exists only on Vertex AI, which has no ephemeral tokens"))
@@ -211,8 +213,9 @@ def _without(value: Any, paths: Collection[Path], at: Path = ()) -> Any:
         return [_without(each, paths, (*at, str(index))) for index, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    inner = ((key, (*at, key)) for key in value)
-    return {key: _without(value[key], paths, path) for key, path in inner if path not in paths}
+    inner = {key: each for key, each in value.items() if (*at, key) not in paths}
+    left = {key: _without(each, paths, (*at, key)) for key, each in inner.items()}
+    return {key: each for key, each in left.items() if each or not inner[key]}  # none left empty
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 import pydantic
 from google.genai import types
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -21,10 +20,7 @@ from livetoken.compile.models import MODELS
 from livetoken.compile.strict import Found, Invalid, Path, Table, found_in, mirror
 from livetoken.constraint import FIELDS
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.policy import Limit, Scalar
-
-MOST_EXPIRES_IN = 20 * 3600
-"""Seconds. Gemini accepts less than this."""
+from livetoken.policy import MOST_EXPIRES_IN, Limit, Scalar
 
 EXPIRES_IN = 30 * 60
 """Seconds. Gemini's own default; it is always sent."""
@@ -46,15 +42,10 @@ _LIMIT = rf"\s*([1-9][0-9]{{0,5}})\s*(?:/|per)\s*([1-9][0-9]{{0,3}})?\s*({'|'.jo
 _SCALARS = {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}}
 
 
-def _text(pattern: str, message: str) -> Any:
-    """Return the type of text that a pattern matches as a whole."""
-
-    def read(value: object) -> str:
-        if isinstance(value, str) and re.fullmatch(pattern, value):
-            return value
-        raise Invalid(message)
-
-    return Annotated[str, PlainValidator(read)]
+def _model(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(_MODEL, value):
+        return value
+    raise Invalid("must be the name of a model, such as gemini-3.8-live")
 
 
 def _named(pattern: str) -> dict[str, Any]:
@@ -107,7 +98,7 @@ def claims(
     """
     for key, value in table.items():
         claim = (*above, *key.split("."))
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and _is_sound(claim):
             yield from claims(value, claim, (*path, key))
         else:
             yield (*path, key), claim, value
@@ -115,7 +106,7 @@ def claims(
 
 def _mistake(claim: Path, accepted: object) -> str | None:
     """Return what is wrong with a claim of `require` or with its accepted values."""
-    if not all(part and part == part.strip() for part in claim):
+    if not _is_sound(claim):
         return "is not the path of a claim"
     if not isinstance(accepted, list) or not accepted:
         return "must be a list of accepted values, at least one"
@@ -124,18 +115,15 @@ def _mistake(claim: Path, accepted: object) -> str | None:
     return None
 
 
+def _is_sound(claim: Path) -> bool:
+    return all(part and part == part.strip() for part in claim)
+
+
 def _is_scalar(value: Any) -> bool:
     """Whether a claim could have this value."""
     if type(value) in (int, float):
         return bool(abs(value) <= MOST_NUMBER)
     return isinstance(value, Scalar)
-
-
-def _once(names: list[str]) -> tuple[str, ...]:
-    twice = [index for index, name in enumerate(names) if name in names[:index]]
-    if twice:
-        raise Invalid(((str(index),), "is listed twice") for index in twice)
-    return tuple(name for name in FIELDS if name in names)
 
 
 def _as_written(value: Any, validate: pydantic.ValidatorFunctionWrapHandler) -> Any:
@@ -161,16 +149,9 @@ Limits: TypeAlias = Annotated[
     tuple[Limit, ...], PlainValidator(_limits), _whole(f"{_LIMIT}(?:;{_LIMIT})*")
 ]
 _FieldName: Any = Literal[tuple(FIELDS)]
-OpenFields: Any = Annotated[
-    list[_FieldName],
-    AfterValidator(_once),
-    Field(json_schema_extra={"uniqueItems": True}),
-]
-_MODEL_NAME = "must be the name of a model, such as gemini-3.8-live"
-Model: Any = Annotated[_text(_MODEL, _MODEL_NAME), _whole(_MODEL)]
+OpenFields: Any = Annotated[list[_FieldName], Field(json_schema_extra={"uniqueItems": True})]
+Model: TypeAlias = Annotated[str, PlainValidator(_model), _whole(_MODEL)]
 Config: Any = Annotated[mirror(types.LiveConnectConfig), pydantic.WrapValidator(_as_written)]
-ClaimPath: Any = _text(_CLAIM, "is not the path of a claim")
-ProfileName: Any = _text(_PROFILE, "a name is 1 to 64 letters, digits, - and _")
 
 
 class SettingsTable(Table):
@@ -204,7 +185,8 @@ class ClaimTable(SettingsTable):
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
         most, default = table.get("max_length"), table.get("default")
-        if type(most) is int and isinstance(default, str) and instruction.mistake(default, most):
+        most = most if type(most) is int else instruction.MAX_LENGTH
+        if isinstance(default, str) and instruction.mistake(default, most):
             yield ("default",), "must be at most max_length long, without control characters"
 
 
@@ -225,7 +207,7 @@ class ProfileTable(SettingsTable):
     """Fields of the config that the client may set; all others are locked."""
     config: Config = None
     """The session, locked: google-genai's LiveConnectConfig."""
-    claims: dict[ClaimPath, ClaimTable] = Field({}, json_schema_extra=_named(_CLAIM))
+    claims: dict[str, ClaimTable] = Field({}, json_schema_extra=_named(_CLAIM))
     """Claims that system_instruction names as ${claim.level}."""
 
     @pydantic.field_validator("expires_in")
@@ -238,22 +220,27 @@ class ProfileTable(SettingsTable):
     @pydantic.field_validator("start_within")
     @classmethod
     def _before_the_end(cls, seconds: int, info: pydantic.ValidationInfo) -> int:
-        if seconds > info.data.get("expires_in", seconds):
+        if seconds > info.data.get("expires_in", MOST_EXPIRES_IN):
             raise Invalid("must be at most expires_in")
         return seconds
 
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
-        config = table.get("config")
-        if config is None:
+        open_fields, config = list(_names(table.get("client_may_set"))), table.get("config", {})
+        for index, name in enumerate(open_fields):
+            if name in open_fields[:index]:
+                yield ("client_may_set", str(index)), "is listed twice"
+        for name in _names(table.get("claims")):
+            if not re.fullmatch(_CLAIM, name):
+                yield ("claims", name), "is not the path of a claim"
+        if "config" not in table:
             yield ("config", "response_modalities"), "is required"
         if not isinstance(config, dict):
             return
-        open_fields = set(_names(table.get("client_may_set")))
         for name in (each for each in FIELDS if each in config and each in open_fields):
             yield ("client_may_set",), f"{name} is set in config: either lock it or leave it open"
         yield from _thinking(table.get("model"), config)
-        yield from _instruction(config.get("system_instruction"), set(_names(table.get("claims"))))
+        yield from _instruction(config.get("system_instruction"), list(_names(table.get("claims"))))
 
 
 class PolicyTable(SettingsTable):
@@ -263,16 +250,19 @@ class PolicyTable(SettingsTable):
     """The version of Gemini's API where tokens are made and used."""
     callers: CallersTable = CallersTable()
     """Who may ask at all."""
-    profiles: dict[ProfileName, ProfileTable] = Field(
-        min_length=1, json_schema_extra=_named(_PROFILE)
-    )
+    profiles: dict[str, ProfileTable] = Field(min_length=1, json_schema_extra=_named(_PROFILE))
     """What one token may do. A request that does not name a profile gets the one named default."""
 
+    @classmethod
+    def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
+        for name in _names(table.get("profiles")):
+            if isinstance(name, str) and not re.fullmatch(_PROFILE, name):
+                yield ("profiles", name), "a name is 1 to 64 letters, digits, - and _"
 
-def _names(value: object) -> Iterator[str]:
-    """Yield the text in a list or the keys of a table, whatever else is in it."""
-    if isinstance(value, dict | list):
-        yield from (each for each in value if isinstance(each, str))
+
+def _names(value: object) -> Iterator[Any]:
+    """Yield the items of a list or the keys of a table; nothing of any other value."""
+    yield from value if isinstance(value, dict | list) else ()
 
 
 def _thinking(model: object, config: Mapping[str, Any]) -> Iterator[Found]:
@@ -284,7 +274,7 @@ def _thinking(model: object, config: Mapping[str, Any]) -> Iterator[Found]:
         yield ("config", "thinking_config", "thinking_level"), f"{model} {verb} one"
 
 
-def _instruction(text: object, claims: set[str]) -> Iterator[Found]:
+def _instruction(text: object, claims: list[str]) -> Iterator[Found]:
     path = ("config", "system_instruction")
     if text in ("", {}):
         yield path, "is empty: leave it out"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from enum import Enum
+from secrets import token_hex
 from typing import Annotated, Any, ForwardRef, Literal, Self, TypeAlias, Union, get_args, get_origin
 
 import pydantic
@@ -44,7 +45,9 @@ _WIDER: Mapping[tuple[str, str], Any] = {
 }
 """Fields that the SDK declares wider than a policy can write them, and what a policy can write."""
 
-_TAG = "\0"
+_TAG = f"arm {token_hex(8)} "
+"""Begins the label of an arm of a union, which is in pydantic's locations and is not a key."""
+
 _REQUIRED = {("LiveConnectConfig", "response_modalities")}
 
 _MESSAGES = {
@@ -57,9 +60,11 @@ _MESSAGES = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "float_type": "must be a finite number",
-    "literal_error": "must be one of {expected}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "recursion_loop": "is nested too deeply",
 }
 """What to say of pydantic's errors, by their type."""
 
@@ -115,11 +120,11 @@ def found_in(error: pydantic.ValidationError, of: type[Table] | None = None) -> 
         if of is not None and kind == "extra_forbidden":
             yield path, of.hint(path[-1])
         elif isinstance(cause := context.get("error"), Invalid):
-            above = path[:-1] if path[-1:] == ("[key]",) else path  # pydantic's label of a bad key
             for below, message in cause.found:
-                yield (*above, *below), message
+                yield (*path, *below), message
         else:
-            yield path, _MESSAGES[kind].format(**context) if kind in _MESSAGES else each["msg"]
+            message = _MESSAGES[kind].format(**context) if kind in _MESSAGES else each["msg"]
+            yield path, message.replace("'", '"')  # as TOML quotes text
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
@@ -147,9 +152,11 @@ def _mirrored(model: type[BaseModel], models: list[type[BaseModel]]) -> type[Tab
         @classmethod
         def hint(cls, key: str) -> str:
             aliases = {field.alias: name for name, field in model.model_fields.items()}
-            if key in aliases and aliases[key] in cls.model_fields:
+            if why := LEFT_OUT.get((model.__name__, aliases.get(key, key))):
+                return why
+            if key in aliases:
                 return f"write it in snake_case: {aliases[key]}"
-            return LEFT_OUT.get((model.__name__, key)) or super().hint(key)
+            return unknown(key, model.model_fields)
 
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -201,18 +208,18 @@ def _union(arms: list[Any], models: list[type[BaseModel]]) -> Any:
         return next((_tag(arm) for arm in arms if isinstance(value, get_origin(arm) or arm)), None)
 
     tagged = tuple(Annotated[_strict(arm, models), Tag(_tag(arm))] for arm in arms)
-    return Annotated[
-        Union[tagged],  # noqa: UP007  # built at run time
-        pydantic.Discriminator(
-            tag,
-            custom_error_type="union",
-            custom_error_message="must be text, a table or a list",
-        ),
-    ]
+    words = dict.fromkeys(_WORDS.get(get_origin(arm) or arm, "a table") for arm in arms)
+    wrong = pydantic.Discriminator(
+        tag, custom_error_type="union", custom_error_message=f"must be {' or '.join(words)}"
+    )
+    return Annotated[Union[tagged], wrong]  # noqa: UP007  # built at run time
+
+
+_WORDS = {str: "text", list: "a list"}
 
 
 def _tag(arm: Any) -> str:
-    """Name an arm of a union. A key of TOML cannot look like it, so paths can leave it out."""
+    """Name an arm of a union."""
     return f"{_TAG}{(get_origin(arm) or arm).__name__}"
 
 
@@ -243,11 +250,14 @@ def _moment(text: str) -> None:
 def _json(value: Any) -> Any:
     """Check that JSON can express a value, at any depth."""
     found: list[Found] = []
-    for path, each in nodes(value):
-        if isinstance(each, date | time):
-            found.append((path, "must not be a TOML date: write it as text"))
-        elif isinstance(each, float) and not math.isfinite(each):
-            found.append((path, "must be a finite number"))
+    try:
+        for path, each in nodes(value):
+            if isinstance(each, date | time):
+                found.append((path, "must not be a TOML date: write it as text"))
+            elif isinstance(each, float) and not math.isfinite(each):
+                found.append((path, "must be a finite number"))
+    except RecursionError:
+        raise Invalid("is nested too deeply") from None
     if found:
         raise Invalid(found)
     return value
@@ -269,7 +279,7 @@ _SCALARS: Mapping[Any, Any] = {
     str: str,
     bool: bool,
     int: Annotated[int, Field(ge=LEAST_INT, le=MOST_INT)],
-    float: Annotated[float, Field(ge=-MOST_FLOAT, le=MOST_FLOAT)],
+    float: Annotated[float, Field(ge=-MOST_FLOAT, le=MOST_FLOAT, allow_inf_nan=False)],
     bytes: Annotated[
         str,
         _text(lambda text: base64.b64decode(text.encode(), validate=True), "must be base64 text"),
