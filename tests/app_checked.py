@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asking import refused
+from asking import profile, refused
 from stack import Answer, Stack
 
 from livetoken.refusals import Reason
@@ -11,23 +11,15 @@ HEADER = "X-Firebase-AppCheck"
 ACCOUNT_MODULES = {"livetoken.service_account", "google.auth.transport.requests", "requests"}
 """What is imported to get an access token of the runtime's service account."""
 
-PROFILES = """
-[profiles.default]
-model = "gemini-3.8-live"
-[profiles.default.config]
-response_modalities = ["AUDIO"]
-[profiles.pro]
-model = "gemini-3.8-live"
-require = { plan = ["enterprise"] }
-[profiles.pro.config]
-response_modalities = ["AUDIO"]
-[profiles.told]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 5 } }
-[profiles.told.config]
-response_modalities = ["AUDIO"]
-system_instruction = "Speak as for ${claim.level}."
-"""
+PROFILES = (
+    profile("default")
+    + profile("pro", 'require.plan = ["enterprise"]')
+    + profile(
+        "told",
+        "claims.level.max_length = 5",
+        'system_instruction = "Speak as for ${claim.level}."',
+    )
+)
 
 
 def rules(mode: str) -> str:
@@ -48,13 +40,11 @@ def refused_as(stack: Stack, check: str | None) -> str | None:
     """Ask, assert APP_CHECK_FAILED and no mint, return the detail in the log."""
     line = refused(stack, Reason.APP_CHECK_FAILED, headers={HEADER: check})
     assert (line["severity"], line["sub"]) == ("NOTICE", "ada-uid")
-    detail: str | None = line.get("detail")
-    return detail
+    return line.get("detail")
 
 
 def unavailable_as(stack: Stack, check: str) -> str | None:
     """Ask, assert APP_CHECK_UNAVAILABLE and no mint, return the detail in the log."""
     line = refused(stack, Reason.APP_CHECK_UNAVAILABLE, headers={HEADER: check})
     assert line["severity"] == "ERROR"
-    detail: str | None = line.get("detail")
-    return detail
+    return line.get("detail")

@@ -1,12 +1,16 @@
-"""Requests and checks that many tests of the function share."""
+"""Functions, requests and checks that many tests of the function share."""
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import wraps
 from typing import Any
 
+import pytest
 from policies import UNLIMITED
-from stack import Stack
+from stack import Stack, stack
 
+from emulator.tls import Certificate
 from livetoken.mistakes import Mistakes
 from livetoken.policy import Policy
 from livetoken.refusals import Reason
@@ -18,6 +22,35 @@ ENVIRONMENT = {
     "FIREBASE_PROJECT_NUMBER": "123456789012",
 }
 """Variables with which every policy can be served."""
+
+
+def profile(name: str, settings: str = "", config: str = "") -> str:
+    """A profile in TOML, with more settings and more lines of its config."""
+    return (
+        f'[profiles.{name}]\nmodel = "gemini-3.8-live"\n{settings}\n'
+        f'[profiles.{name}.config]\nresponse_modalities = ["AUDIO"]\n{config}\n'
+    )
+
+
+def function_of(policy: str, **variables: str) -> Any:
+    """A fixture: a function that all tests of a module share."""
+
+    @pytest.fixture(scope="module")
+    def function(certificate: Certificate) -> Iterator[Stack]:
+        with stack(certificate) as unstarted, unstarted.running(policy, **variables) as started:
+            yield started
+
+    return function
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test."""
+
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
 
 
 def refused(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from asking import profile
+from policies import HEAD
 from stack import Answer, Stack
 
 from emulator.gemini import Gemini
@@ -16,28 +18,18 @@ from emulator.gemini import Gemini
 AT_ONCE = 200  # requests
 NUMBERS = count()
 PROFILES = {
-    "default": "3/hour",
-    "other": "3/hour",
-    "soon": "2/2 seconds",
-    "both": "2/2 seconds; 3/hour",
-    "one": "1/3 seconds",
-    "crowd": "20/hour",
+    "default": 'limit = "3/hour"',
+    "other": 'limit = "3/hour"',
+    "soon": 'limit = "2/2 seconds"',
+    "both": 'limit = "2/2 seconds; 3/hour"',
+    "one": 'limit = "1/3 seconds"',
+    "crowd": 'limit = "20/hour"',
     "free": "",
-    "paid": "1/hour",
-    "day": "2/hour; 10/day",
-    "long": "30/hour; 2/20 seconds",
+    "paid": 'limit = "1/hour"\nrequire.plan = ["pro"]',
+    "day": 'limit = "2/hour; 10/day"',
+    "long": 'limit = "30/hour; 2/20 seconds"',
 }
-POLICY = 'api_version = "v1alpha"\n' + "".join(
-    f"""
-[profiles.{name}]
-model = "gemini-3.8-live"
-{f'limit = "{limit}"' if limit else ""}
-{'require = { plan = ["pro"] }' if name == "paid" else ""}
-[profiles.{name}.config]
-response_modalities = ["AUDIO"]
-"""
-    for name, limit in PROFILES.items()
-)
+POLICY = HEAD + "".join(profile(name, settings) for name, settings in PROFILES.items())
 
 
 @contextmanager

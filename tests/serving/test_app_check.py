@@ -1,6 +1,5 @@
 """App Check: with `required`, only requests of the genuine app are served."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -91,13 +90,6 @@ def test_callers_of_both_issuers_need_a_token(guard: Stack) -> None:
     assert guard.ask(token=google).is_refusal(Reason.APP_CHECK_FAILED)
 
 
-def test_a_clock_ten_seconds_off_is_accepted(guard: Stack) -> None:
-    now = int(time.time())
-    assert ask(guard, guard.app_check.token(iat=now + 8)).status == 200
-    assert ask(guard, guard.app_check.token(exp=now - 4)).status == 200
-
-
-@pytest.mark.provokes(Reason.APP_CHECK_FAILED)
 @pytest.mark.parametrize("token", [None, ""])
 def test_no_token_is_refused(guard: Stack, token: str | None) -> None:
     assert refused_as(guard, token) == "NO_TOKEN"
@@ -106,123 +98,45 @@ def test_no_token_is_refused(guard: Stack, token: str | None) -> None:
 @pytest.mark.parametrize(
     "token",
     [
-        "x",
-        "a.b.c",
-        "a.b",
-        "..",
-        "e30.e30.",
-        "e30.e30.AA",
-        "null",
-        "Bearer {token}",
-        "{token}, {token}",
-        "{token} {token}",
-        "{token}.",
-        "{token}=",
-        ".{token}",
-        "'{token}'",
-        "{token}\u00e9",
-        "{token}\t{token}",
+        *("Bearer {token}", "{token}, {token}", "{token} {token}", "{token}\t{token}"),
+        *("'{token}'", "{token}\u00e9"),
     ],
 )
-def test_a_malformed_token_is_refused(guard: Stack, token: str) -> None:
+def test_a_header_that_is_more_than_a_token_is_refused(guard: Stack, token: str) -> None:
     sent = token.format(token=guard.app_check.token())
-    assert refused_as(guard, sent) in ("TOKEN_MALFORMED", "ALGORITHM")
+    assert refused_as(guard, sent) == "TOKEN_MALFORMED"
 
 
-@pytest.mark.parametrize(("length", "detail"), [(8188, None), (8204, "TOKEN_TOO_LONG")])
-def test_a_genuine_token_is_at_most_8_kib(guard: Stack, length: int, detail: str | None) -> None:
-    bare = len(guard.app_check.token(pad=""))
-    token = guard.app_check.token(pad="a" * ((length - bare) * 3 // 4))
-    assert abs(len(token) - length) < 8
-    if detail is None:
-        assert ask(guard, token).status == 200
-    else:
-        assert refused_as(guard, token) == detail
+ISSUER = "https://firebaseappcheck.googleapis.com"
 
 
 @pytest.mark.parametrize(
-    ("claims", "detail"),
+    "iss",
     [
-        ({"iss": "https://firebaseappcheck.googleapis.com/999999999999"}, "ISSUER"),
-        ({"iss": "https://firebaseappcheck.googleapis.com/1234567890123"}, "ISSUER"),
-        ({"iss": "https://firebaseappcheck.googleapis.com/123456789012/"}, "ISSUER"),
-        ({"iss": "https://firebaseappcheck.googleapis.com/demo-livetoken"}, "ISSUER"),
-        ({"iss": "http://firebaseappcheck.googleapis.com/123456789012"}, "ISSUER"),
-        ({"iss": "https://firebaseappcheck.googleapis.com/"}, "ISSUER"),
-        ({"iss": ["https://firebaseappcheck.googleapis.com/123456789012"]}, "ISSUER"),
-        ({"iss": None}, "ISSUER"),
-        ({"iss": ...}, "ISSUER"),
-        ({"aud": "projects/demo-livetoken"}, "AUDIENCE"),
-        ({"aud": "projects/123456789012"}, "AUDIENCE"),
-        ({"aud": ["projects/another"]}, "AUDIENCE"),
-        ({"aud": ["demo-livetoken", "123456789012"]}, "AUDIENCE"),
-        ({"aud": ["projects/demo-livetoken2", "projects/1234567890123"]}, "AUDIENCE"),
-        ({"aud": [["projects/demo-livetoken"]]}, "AUDIENCE"),
-        ({"aud": {"projects/demo-livetoken": 1}}, "AUDIENCE"),
-        ({"aud": []}, "AUDIENCE"),
-        ({"aud": None}, "AUDIENCE"),
-        ({"aud": ...}, "AUDIENCE"),
-        ({"exp": NOW - 60}, "EXPIRY"),
-        ({"exp": 0}, "EXPIRY"),
-        ({"exp": str(NOW + 3600)}, "EXPIRY"),
-        ({"exp": NOW + 3600.5}, "EXPIRY"),
-        ({"exp": True}, "EXPIRY"),
-        ({"exp": None}, "EXPIRY"),
-        ({"exp": ...}, "EXPIRY"),
-        ({"iat": NOW + 3600}, "ISSUED_AT"),
-        ({"iat": str(NOW)}, "ISSUED_AT"),
-        ({"iat": ...}, "ISSUED_AT"),
-        ({"nbf": NOW + 3600}, "NOT_BEFORE"),
-        ({"sub": ...}, "SUBJECT"),
-        ({"sub": ""}, "SUBJECT"),
-        ({"sub": None}, "SUBJECT"),
-        ({"sub": 7}, "SUBJECT"),
-        ({"sub": "a" * 256}, "SUBJECT"),
+        *(f"{ISSUER}/{number}" for number in ("999999999999", "1234567890123", "123456789012/")),
+        *(f"{ISSUER}/demo-livetoken", f"{ISSUER}/", [f"{ISSUER}/123456789012"]),
+        "http://firebaseappcheck.googleapis.com/123456789012",
     ],
 )
-def test_a_wrong_claim_is_refused(guard: Stack, claims: dict[str, Any], detail: str) -> None:
-    assert refused_as(guard, guard.app_check.token(**claims)) == detail
+def test_another_issuer_is_refused(guard: Stack, iss: Any) -> None:
+    assert refused_as(guard, guard.app_check.token(iss=iss)) == "ISSUER"
 
 
 @pytest.mark.parametrize(
-    ("header", "detail"),
+    "aud",
     [
-        ({"alg": "none"}, "ALGORITHM"),
-        ({"alg": "HS256"}, "ALGORITHM"),
-        ({"alg": "RS512"}, "ALGORITHM"),
-        ({"alg": "ES256"}, "ALGORITHM"),
-        ({"alg": ...}, "ALGORITHM"),
-        ({"kid": "unheard-of"}, "UNKNOWN_KEY"),
-        ({"kid": ...}, "KEY_ID"),
-        ({"kid": ""}, "KEY_ID"),
-        ({"kid": 7}, "KEY_ID"),
-        ({"kid": ["listed"]}, "KEY_ID"),
-        ({"kid": None}, "KEY_ID"),
-        ({"crit": ["exp"]}, "CRITICAL_HEADER"),
-        ({"typ": "at+jwt"}, "TOKEN_TYPE"),
+        *("projects/demo-livetoken", "projects/123456789012", ["projects/another"]),
+        *(["demo-livetoken", "123456789012"], [["projects/demo-livetoken"]]),
+        ["projects/demo-livetoken2", "projects/1234567890123"],
+        {"projects/demo-livetoken": 1},
     ],
 )
-def test_a_wrong_header_is_refused(guard: Stack, header: dict[str, Any], detail: str) -> None:
-    token = guard.app_check.sign(guard.app_check.claims(), header=header)
-    assert refused_as(guard, token) == detail
+def test_another_audience_is_refused(guard: Stack, aud: Any) -> None:
+    assert refused_as(guard, guard.app_check.token(aud=aud)) == "AUDIENCE"
 
 
-def test_an_unsigned_token_is_refused(guard: Stack) -> None:
-    claims = jwt.base64url(json.dumps(guard.app_check.claims()).encode())
-    header = jwt.base64url(json.dumps({"alg": "none", "kid": guard.app_check.kid}).encode())
-    for token in (f"{header}.{claims}.", f"{header}.{claims}.AA", f"{header}.{claims}"):
-        assert refused_as(guard, token) in ("TOKEN_MALFORMED", "ALGORITHM")
-
-
-def test_any_other_signature_is_refused(guard: Stack) -> None:
-    claims = guard.app_check.claims()
-    signed, _, signature = guard.app_check.sign(claims).rpartition(".")
-    other = guard.app_check.token().rpartition(".")[2]
-    for wrong in ("AA", other, jwt.base64url(bytes(256)), signature[:-4], signature[4:]):
-        assert refused_as(guard, f"{signed}.{wrong}") == "SIGNATURE"
-    header, payload, _ = guard.app_check.token(sub="another").split(".")
-    assert refused_as(guard, f"{header}.{payload}.{signature}") == "SIGNATURE"
-    assert refused_as(guard, guard.app_check.sign(claims, key=STRANGER)) == "SIGNATURE"
+def test_an_expired_token_is_refused(guard: Stack) -> None:
+    assert refused_as(guard, guard.app_check.token(exp=NOW - 60)) == "EXPIRY"
 
 
 # ------------------------------------------------------------------ whose token, whose key

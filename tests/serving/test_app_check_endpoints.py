@@ -3,11 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterator, Mapping
 
 import pytest
 from app_checked import ask, refused_as, rules
+from asking import in_a_loop
 from stack import Stack
 from starlette.responses import Response
 from unfit_keys import unfit_keys
@@ -34,58 +34,69 @@ def test_without_keys_every_token_gets_503_until_they_can_be_fetched(alone: Stac
 
 
 class Part:
-    """`AppCheck` in this process, with a clock that tests set and real endpoints."""
+    """`AppCheck` in this process, with real endpoints and a clock that tests move."""
 
-    def __init__(
-        self, url: str, clock: Callable[[], float], credentials: app_check.Credentials | None
-    ) -> None:
+    def __init__(self, service: AppCheck, url: str) -> None:
+        self.service = service
+        self.seconds = 1000.0
+        self.account_delay = 0.0
         http = fetch.Http()
+        signing = KeySet(
+            http,
+            f"{url}/v1/jwks",
+            keys.jwks,
+            unavailable=Reason.APP_CHECK_UNAVAILABLE,
+            unknown=Reason.APP_CHECK_FAILED,
+            now=lambda: self.seconds,
+        )
         self.part = app_check.AppCheck(
             http,
-            KeySet(
-                http,
-                f"{url}/v1/jwks",
-                keys.jwks,
-                unavailable=Reason.APP_CHECK_UNAVAILABLE,
-                unknown=Reason.APP_CHECK_FAILED,
-                now=clock,
-            ),
+            signing,
             project="demo-livetoken",
             number="123456789012",
             base_url=url,
-            credentials=credentials,
+            credentials=self,
         )
 
-    async def refusal(self, doing: Awaitable[None]) -> Refused:
-        with pytest.raises(Refused) as refused:
-            await doing
-        return refused.value
+    async def headers(self) -> Mapping[str, str]:
+        """Those of a service account."""
+        await asyncio.sleep(self.account_delay)
+        return {"authorization": "Bearer x"}
+
+    def forget(self) -> None: ...
+
+    async def verify(self, token: str | None = None) -> None:
+        await self.part.verify(token or self.service.token())
+
+    async def use(self) -> None:
+        await self.part.use(self.service.token())
 
 
-def with_part(
-    service: AppCheck,
-    test: Callable[[Part, list[float]], Coroutine[Any, Any, None]],
-    credentials: app_check.Credentials | None = None,
-) -> None:
-    seconds = [1000.0]
+async def refusal(doing: Awaitable[None]) -> Refused:
+    with pytest.raises(Refused) as refused:
+        await doing
+    return refused.value
+
+
+@pytest.fixture
+def part() -> Iterator[Part]:
+    service = AppCheck()
     with Server(service.app) as server:
-        asyncio.run(test(Part(server.url, lambda: seconds[0], credentials), seconds))
+        yield Part(service, server.url)
 
 
 @pytest.mark.parametrize("fault", ["html", "json", "huge", 301, 404, 500, 503])
-def test_a_bad_answer_is_unavailable_until_the_next_fetch(fault: int | str) -> None:
-    service = AppCheck()
-    service.key_fault = fault
-
-    async def test(part: Part, seconds: list[float]) -> None:
-        refused = await part.refusal(part.part.verify(service.token()))
-        assert (refused.reason, refused.detail) == (Reason.APP_CHECK_UNAVAILABLE, Detail.NOT_KEYS)
-        assert refused.retry_after == keys.RETRY_COLD
-        service.key_fault = None
-        seconds[0] += keys.RETRY_COLD
-        await part.part.verify(service.token())
-
-    with_part(service, test)
+@in_a_loop
+async def test_a_bad_answer_is_unavailable_until_the_next_fetch(
+    part: Part, fault: int | str
+) -> None:
+    part.service.key_fault = fault
+    refused = await refusal(part.verify())
+    assert (refused.reason, refused.detail) == (Reason.APP_CHECK_UNAVAILABLE, Detail.NOT_KEYS)
+    assert refused.retry_after == keys.RETRY_COLD
+    part.service.key_fault = None
+    part.seconds += keys.RETRY_COLD
+    await part.verify()
 
 
 @pytest.mark.parametrize(
@@ -96,86 +107,60 @@ def test_a_bad_answer_is_unavailable_until_the_next_fetch(fault: int | str) -> N
         json.dumps({"keys": unfit_keys()}).encode(),
     ],
 )
-def test_a_document_without_a_fit_key_is_unavailable(document: bytes) -> None:
-    async def test(url: str) -> None:
-        part = Part(url, time.monotonic, None)
-        refused = await part.refusal(part.part.verify(AppCheck().token()))
-        assert (refused.reason, refused.detail) == (Reason.APP_CHECK_UNAVAILABLE, Detail.NOT_KEYS)
-
+@in_a_loop
+async def test_a_document_without_a_fit_key_is_unavailable(document: bytes) -> None:
     with Server(Response(document, media_type="application/json")) as server:
-        asyncio.run(test(server.url))
+        refused = await refusal(Part(AppCheck(), server.url).verify())
+    assert (refused.reason, refused.detail) == (Reason.APP_CHECK_UNAVAILABLE, Detail.NOT_KEYS)
 
 
-def test_an_unreachable_app_check_is_unavailable() -> None:
-    class Anybody:
-        async def headers(self) -> Mapping[str, str]:
-            return {"authorization": "Bearer x"}
-
-        def forget(self) -> None: ...
-
-    async def test() -> None:
-        part, token = Part("http://127.0.0.1:1", time.monotonic, Anybody()), AppCheck().token()
-        for doing in (part.part.verify(token), part.part.use(token)):
-            refused = await part.refusal(doing)
-            assert refused.reason is Reason.APP_CHECK_UNAVAILABLE
-            assert refused.detail is Detail.CONNECTION
-
-    asyncio.run(test())
+@in_a_loop
+async def test_an_unreachable_app_check_is_unavailable() -> None:
+    part = Part(AppCheck(), "http://127.0.0.1:1")
+    for doing in (part.verify(), part.use()):
+        refused = await refusal(doing)
+        assert (refused.reason, refused.detail) == (Reason.APP_CHECK_UNAVAILABLE, Detail.CONNECTION)
 
 
-def test_a_new_key_is_found_and_an_old_one_dropped() -> None:
-    service = AppCheck(max_age=600)
-
-    async def test(part: Part, seconds: list[float]) -> None:
-        old = service.token()
-        await part.part.verify(old)
-        service.rotate()
-        service.drop_old()
-        assert (await part.refusal(part.part.verify(service.token()))).detail is Detail.UNKNOWN_KEY
-        seconds[0] += keys.RETRY_WARM
-        await part.part.verify(service.token())
-        refused = await part.refusal(part.part.verify(old))
-        assert (refused.reason, refused.detail) == (Reason.APP_CHECK_FAILED, Detail.UNKNOWN_KEY)
-        assert service.key_fetches == 2
-
-    with_part(service, test)
+@in_a_loop
+async def test_a_new_key_is_found_and_an_old_one_dropped(part: Part) -> None:
+    part.service.max_age = 600
+    old = part.service.token()
+    await part.verify(old)
+    part.service.rotate()
+    part.service.drop_old()
+    assert (await refusal(part.verify())).detail is Detail.UNKNOWN_KEY
+    part.seconds += keys.RETRY_WARM
+    await part.verify()
+    refused = await refusal(part.verify(old))
+    assert (refused.reason, refused.detail) == (Reason.APP_CHECK_FAILED, Detail.UNKNOWN_KEY)
+    assert part.service.key_fetches == 2
 
 
-def test_app_checks_keys_are_kept_for_six_hours_at_most() -> None:
-    service = AppCheck(max_age=10**6)
-
-    async def test(part: Part, seconds: list[float]) -> None:
-        await part.part.verify(service.token())
-        seconds[0] += 6 * 3600 - 1
-        await part.part.verify(service.token())
-        assert service.key_fetches == 1
-        seconds[0] += 2
-        await part.part.verify(service.token())
-        assert service.key_fetches == 2
-
-    with_part(service, test)
+@in_a_loop
+async def test_app_checks_keys_are_kept_for_six_hours_at_most(part: Part) -> None:
+    part.service.max_age = 10**6
+    await part.verify()
+    part.seconds += 6 * 3600 - 1
+    await part.verify()
+    assert part.service.key_fetches == 1
+    part.seconds += 2
+    await part.verify()
+    assert part.service.key_fetches == 2
 
 
-def test_the_time_for_the_access_token_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Slow:
-        async def headers(self) -> Mapping[str, str]:
-            await asyncio.sleep(60)
-            return {}
-
-        def forget(self) -> None: ...
-
+@in_a_loop
+async def test_the_time_for_the_access_token_is_limited_too(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(app_check, "CHECK_TIMEOUT", 0.2)
-    service = AppCheck()
-
-    async def test(part: Part, _: list[float]) -> None:
-        refused = await part.refusal(part.part.use(service.token()))
-        assert refused.reason is Reason.APP_CHECK_UNAVAILABLE
-        assert refused.retry_after == app_check.RETRY_AFTER
-
+    part.account_delay = 60
     began = time.monotonic()
-    with_part(service, test, Slow())
+    refused = await refusal(part.use())
     assert time.monotonic() - began < 2
-    assert not service.checks
+    assert refused.reason is Reason.APP_CHECK_UNAVAILABLE
+    assert refused.retry_after == app_check.RETRY_AFTER
+    assert not part.service.checks
 
 
 @pytest.mark.parametrize(

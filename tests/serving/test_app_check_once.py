@@ -9,31 +9,26 @@ from typing import Any
 
 import pytest
 from app_checked import ACCOUNT_MODULES, ask, refused_as, rules, unavailable_as
-from asking import imported
-from stack import API_KEY, Answer, Stack, stack
+from asking import function_of, imported
+from stack import API_KEY, Answer, Stack
 
 from emulator.faults import SECRET
-from emulator.tls import Certificate
 from livetoken import app_check
 from livetoken.refusals import Reason
 
 NOW = int(time.time())
 
 
-@pytest.fixture(scope="module")
-def once(certificate: Certificate) -> Iterator[Stack]:
-    """A function that serves each token once, and must not send Google's requests to a proxy."""
-    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
-    with (
-        stack(certificate) as unstarted,
-        unstarted.running(rules("consume"), PYTHONPROFILEIMPORTTIME="1", **proxy) as started,
-    ):
-        yield started
+PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+once = function_of(rules("consume"), PYTHONPROFILEIMPORTTIME="1", **PROXY)
 
 
 @pytest.fixture
 def consuming(once: Stack) -> Iterator[Stack]:
-    """A function that accepts each token once; the fault injection is reset."""
+    """A function that accepts each token once; the fault injection is reset.
+
+    Its environment names a proxy that does not exist, which must not get the access token.
+    """
     yield once
     once.app_check.verdict_fault = None
     once.app_check.verdict_delay = 0
@@ -204,11 +199,6 @@ def test_an_access_token_that_is_refused_is_not_sent_again(consuming: Stack) -> 
     assert ask(consuming, consuming.app_check.token()).status == 200
     consuming.metadata.access_tokens.clear()
     assert unavailable_as(consuming, consuming.app_check.token()) == "STATUS"
-    assert ask(consuming, consuming.app_check.token()).status == 200
-
-
-def test_the_access_token_is_not_sent_through_a_proxy(consuming: Stack) -> None:
-    """The function's environment names a proxy that does not exist."""
     assert ask(consuming, consuming.app_check.token()).status == 200
 
 

@@ -1,59 +1,37 @@
 """The rules of [callers] hold in every profile, and no answer says which rule refused."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import refused
-from stack import Stack, stack
+from asking import function_of, profile, refused
+from policies import HEAD
+from stack import Stack
 
-from emulator.tls import Certificate
 from livetoken.caller import Caller
 from livetoken.policy import CallerRules
 from livetoken.refusals import Reason, Refused
 
-PROFILE = """
-[profiles.{0}]
-model = "gemini-3.8-live"
-[profiles.{0}.config]
-response_modalities = ["AUDIO"]
-"""
-
-STRICT = """
-api_version = "v1alpha"
+STRICT = f"""{HEAD}
 [callers]
-require = { email_verified = [true], "team.name" = ["red", "blue"], team = { floor = [3] } }
+require = {{ email_verified = [true], "team.name" = ["red", "blue"], team = {{ floor = [3] }} }}
 max_auth_age = "1h"
-""" + "".join(map(PROFILE.format, ("default", "pro")))
-STRICT += '[profiles.pro.require]\nplan = ["pro"]\n"team.name" = ["red"]\n'
+{profile("default")}
+{profile("pro", 'require = { plan = ["pro"], "team.name" = ["red"] }')}
+"""
 """Rules in [callers], and a profile's on top of them."""
 
 WELCOME = {"email_verified": True, "team": {"name": "blue", "floor": 3}}
 """Claims that meet the rules of STRICT for all callers."""
 
-OPEN = f"""
-api_version = "v1alpha"
-[callers]
-allow_anonymous = true
-{PROFILE.format("default")}
-{PROFILE.format("member")}
-[profiles.member.require]
-member = [true]
+OPEN = f"""{HEAD}
+callers.allow_anonymous = true
+{profile("default")}
+{profile("member", "require.member = [true]")}
 """
 """No rule for all callers, and one of a profile."""
 
-
-@pytest.fixture(scope="module")
-def strict(certificate: Certificate) -> Iterator[Stack]:
-    with stack(certificate) as unstarted, unstarted.running(STRICT) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def lax(certificate: Certificate) -> Iterator[Stack]:
-    with stack(certificate) as unstarted, unstarted.running(OPEN) as started:
-        yield started
+strict, lax = function_of(STRICT), function_of(OPEN)
 
 
 def refusal(

@@ -1,16 +1,11 @@
 """Templates and claims: every placeholder is filled once, with short visible text."""
 
-import json
 import unicodedata
 from collections import defaultdict
-from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 
 from livetoken.caller import Caller
-from livetoken.compile.body import compile_policy
-from livetoken.constraint import constrain
 from livetoken.instruction import ClaimText, fill, placeholders
 from livetoken.refusals import Detail, Reason, Refused
 
@@ -40,40 +35,12 @@ def test_every_placeholder_is_filled_and_nothing_else_changes(template: str, fil
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        *("${claim.b}", "${claim.a}", "$${", "$$${claim.b}", "${", "}", "claim.b}", "$"),
-        *(r"\g<0>", r"\1", r"\0", "\\", "%s", "{0}", "{claim}"),
-    ],
-)
-def test_a_claims_text_is_not_filled_again(text: str) -> None:
-    assert fill("<${claim.a}>", {"a": text, "b": "B"}) == f"<{text}>"
-    assert fill("$${claim.a}", {"a": text}) == "${claim.a}"
-    assert fill("${claim.a}{claim.b}", {"a": text, "b": "B"}) == text + "{claim.b}"
-    assert fill("$${${claim.a}${claim.b}", {"a": text, "b": "B"}) == f"${{{text}B"
-
-
-def test_two_claims_do_not_form_a_third() -> None:
-    assert fill("${claim.a}${claim.b}", {"a": "${", "b": "claim.a}"}) == "${claim.a}"
-    assert fill("${claim.a}{claim.b}", {"a": "$", "b": "B"}) == "${claim.b}"
-    assert fill("${claim.a}${claim.b}", {"a": "$", "b": "${claim.a}"}) == "$${claim.a}"
-
-
-@pytest.mark.parametrize(
     ("template", "named"),
     [
-        ("none", []),
+        *((plain, []) for plain in ("none", "$${claim.a}", "$$${claim.a}")),
         ("${claim.a} ${claim.b.c}", ["a", "b.c"]),
-        ("$${claim.a}", []),
-        ("$$${claim.a}", []),
-        ("${", [None]),
-        ("${x}", [None]),
-        ("${claim}", [None]),
-        ("${claim.}", [None]),
-        ("${ claim.a}", [None]),
-        ("${Claim.a}", [None]),
-        ("${claim.a", [None]),
-        ("${claim.{a}}", [None]),
+        *((broken, [None]) for broken in ("${", "${x}", "${claim}", "${claim.}", "${ claim.a}")),
+        *((broken, [None]) for broken in ("${Claim.a}", "${claim.a", "${claim.{a}}")),
         ("$${${claim.a}", ["a"]),
     ],
 )
@@ -101,9 +68,9 @@ def test_control_and_format_characters_are_refused_and_no_others() -> None:
     for category, at_least in {"Cc": 65, "Cf": 163, "Zl": 1, "Zp": 1}.items():
         members = classes.pop(category)
         assert len(members) >= at_least
-        for member in members:
-            for value in (member, f"a{member}", f"{member}a", f"a{member}a"):
-                assert text(value) is Detail.CLAIM_CONTROL_CHARACTER, hex(ord(member))
+        for value in members:
+            assert text(value) is Detail.CLAIM_CONTROL_CHARACTER, hex(ord(value))
+            assert text(f"a{value}a") is Detail.CLAIM_CONTROL_CHARACTER, hex(ord(value))
     del classes["Cs"]
     for members in classes.values():
         several = "".join(members)
@@ -118,17 +85,9 @@ def test_control_and_format_characters_are_refused_and_no_others() -> None:
         ("a" * 20, "a" * 20),
         ("\U0001f600" * 20, "\U0001f600" * 20),
         ("e\u0301" * 10, "e\u0301" * 10),
-        ("a" * 21, Detail.CLAIM_TOO_LONG),
-        ("\U0001f600" * 21, Detail.CLAIM_TOO_LONG),
-        ("e\u0301" * 11, Detail.CLAIM_TOO_LONG),
-        ("\ud800", Detail.CLAIM_NOT_TEXT),
-        ("\udfff", Detail.CLAIM_NOT_TEXT),
-        ("\ude00\ud83d", Detail.CLAIM_NOT_TEXT),
-        (7, Detail.CLAIM_NOT_TEXT),
-        (True, Detail.CLAIM_NOT_TEXT),
-        (None, Detail.CLAIM_NOT_TEXT),
-        (["a"], Detail.CLAIM_NOT_TEXT),
-        ({"a": "a"}, Detail.CLAIM_NOT_TEXT),
+        *((each * 21, Detail.CLAIM_TOO_LONG) for each in ("a", "\U0001f600", "e\u0301")),
+        *((each, Detail.CLAIM_NOT_TEXT) for each in ("\ud800", "\udfff", "\ude00\ud83d")),
+        *((each, Detail.CLAIM_NOT_TEXT) for each in (7, True, None, ["a"], {"a": "a"})),
     ],
 )
 @pytest.mark.parametrize("default", [None, "none"])
@@ -143,42 +102,3 @@ def test_a_default_only_replaces_a_missing_claim() -> None:
     assert text(..., default="none") == "none"
     assert text(..., default="") == ""
     assert text("", default="none") == ""
-
-
-POLICY = b"""
-api_version = "v1alpha"
-[profiles.default]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 40 } }
-[profiles.default.config]
-response_modalities = ["AUDIO"]
-session_resumption = {}
-system_instruction = "<${claim.level}>"
-"""
-
-
-def test_a_compiled_body_is_not_changed_by_a_caller() -> None:
-    profile = compile_policy(POLICY).profiles["default"]
-    body = {
-        "uses": 1,
-        "bidiGenerateContentSetup": {
-            "model": "models/gemini-3.8-live",
-            "sessionResumption": {},
-            "systemInstruction": {"parts": [{"text": "<${claim.level}>"}], "role": "user"},
-        },
-    }
-    kept = deepcopy(body)
-    caller = Caller("issuer", "sub", False, {"level": "B1"}, None)
-    request = constrain(replace(profile, body=body), caller, "handle").request("then", "before")
-    assert body == kept
-    setup = {
-        "model": "models/gemini-3.8-live",
-        "sessionResumption": {"handle": "handle"},
-        "systemInstruction": {"parts": [{"text": "<B1>"}], "role": "user"},
-    }
-    assert json.loads(request) == {
-        "expireTime": "then",
-        "newSessionExpireTime": "before",
-        "uses": 1,
-        "bidiGenerateContentSetup": setup,
-    }

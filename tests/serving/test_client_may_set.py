@@ -12,17 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from asking import refused, socket_url
+from asking import function_of, refused, socket_url
 from google.genai import types
 from live_config import LEAST, MEMBERS, MODEL, OURS, OWN, PATHS, SETUP_FIELDS, WHOLE, placed, toml
-from stack import API_KEY, Stack, stack
+from policies import HEAD
+from stack import API_KEY, Stack
 from stand_in import message
 from websockets.sync.client import connect
 
 from emulator import fields
 from emulator.client import converse
 from emulator.state import Conversation
-from emulator.tls import Certificate
 from livetoken.refusals import Reason
 
 # ------------------------------------------------------------------ what a client wants
@@ -77,12 +77,8 @@ def snake(value: Any) -> Any:
     return [snake(each) for each in value] if isinstance(value, list) else value
 
 
-def camel(value: Any) -> Any:
-    return value
-
-
 Spelling = Callable[[Any], Any]
-SPELLED = pytest.mark.parametrize("spelling", [camel, snake])
+SPELLED = pytest.mark.parametrize("spelling", [dict, snake], ids=["camelCase", "snake_case"])
 
 
 # ------------------------------------------------------------------ the profiles
@@ -140,14 +136,9 @@ PROFILES = list(profiles())
 CLOSED = [profile for profile in PROFILES if not profile.left]
 EACH = pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 EACH_CLOSED = pytest.mark.parametrize("profile", CLOSED, ids=lambda profile: profile.name)
-EACH_FIELD = pytest.mark.parametrize("field", SETUP_FIELDS)
 
 
-@pytest.fixture(scope="module")
-def started(certificate: Certificate) -> Iterator[Stack]:
-    text = 'api_version = "v1alpha"\n' + "".join(profile.toml for profile in PROFILES)
-    with stack(certificate) as unstarted, unstarted.running(text) as running:
-        yield running
+started = function_of(HEAD + "".join(profile.toml for profile in PROFILES))
 
 
 @pytest.fixture
@@ -197,26 +188,21 @@ def session(livetoken: Stack, answer: Any, client: Mapping[str, Any]) -> Any:
 
 
 @SPELLED
-@EACH_FIELD
-def test_without_a_policy_a_client_sets_the_field(
-    livetoken: Stack, field: str, spelling: Spelling
+def test_without_a_policy_a_client_sets_each_field_and_all(
+    livetoken: Stack, spelling: Spelling
 ) -> None:
     """The control: the policy is what stops these values below, not their being invalid."""
     wanted = hostile(livetoken)
-    client = {**PLAIN, field: wanted[field]}
-    assert placed(OURS)[field] != wanted[field] != PLAIN.get(field)
-    assert session(livetoken, unlocked(livetoken), spelling(client)) == client
-
-
-@SPELLED
-def test_without_a_policy_a_client_sets_everything(livetoken: Stack, spelling: Spelling) -> None:
-    wanted = hostile(livetoken)
     assert wanted["generationConfig"].keys() == {path[1] for path in MEMBERS.values()}
+    for field in SETUP_FIELDS:
+        client = {**PLAIN, field: wanted[field]}
+        assert placed(OURS)[field] != wanted[field] != PLAIN.get(field)
+        assert session(livetoken, unlocked(livetoken), spelling(client)) == client
     assert session(livetoken, unlocked(livetoken), spelling(wanted)) == wanted
 
 
 @SPELLED
-@EACH_FIELD
+@pytest.mark.parametrize("field", SETUP_FIELDS)
 @EACH_CLOSED
 def test_a_client_sets_no_field_if_none_is_left_to_it(
     livetoken: Stack, profile: Profile, field: str, spelling: Spelling

@@ -1,84 +1,54 @@
 """Per-caller instructions: a claim reaches Gemini at its place and changes nothing else."""
 
+import json
 import re
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import refused
-from stack import Answer, Stack, stack
+from asking import function_of, profile, refused
+from policies import HEAD
+from stack import Answer, Stack
 
-from emulator.tls import Certificate
 from livetoken.refusals import Reason
 
-POLICY = r"""
-api_version = "v1alpha"
+ASKED = "<${claim.level}>"
+POLICY = HEAD + "".join(
+    profile(name, settings, f"system_instruction = {json.dumps(said)}\n{more}")
+    for name, settings, said, more in (
+        (
+            "default",
+            "claims.level.max_length = 40",
+            'Speak "${claim.level}" as for ${claim.level}.\n$${claim.level} costs $5.',
+            "temperature = 0.7",
+        ),
+        ("bounded", "claims.level.max_length = 4", ASKED, ""),
+        ("lenient", 'claims.level = { max_length = 4, default = "none" }', ASKED, ""),
+        (
+            "deep",
+            'claims."org.unit.name" = { max_length = 9, default = "" }\n'
+            'claims."firebase.sign_in_provider" = { max_length = 20 }',
+            "<${claim.org.unit.name}> <${claim.firebase.sign_in_provider}>",
+            "",
+        ),
+        (
+            "pair",
+            "claims.level.max_length = 40\nclaims.word.max_length = 40",
+            "${claim.level}${claim.word}",
+            "",
+        ),
+        ("unused", "claims.level.max_length = 4", "Be kind.", ""),
+        ("literal", "", "$${claim.level} $$${x} $${ } $ {", ""),
+        ("resumed", "claims.level.max_length = 40", ASKED, "session_resumption = {}"),
+    )
+)
+POLICY += profile(
+    "structured",
+    config='system_instruction = { parts = [{ text = "Be kind, $5 {claim.level}." }] }',
+)
 
-[profiles.default]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 40 } }
-[profiles.default.config]
-response_modalities = ["AUDIO"]
-temperature = 0.7
-system_instruction = "Speak \"${claim.level}\" as for ${claim.level}.\n$${claim.level} costs $5."
-
-[profiles.bounded]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 4 } }
-config = { response_modalities = ["AUDIO"], system_instruction = "<${claim.level}>" }
-
-[profiles.lenient]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 4, default = "none" } }
-config = { response_modalities = ["AUDIO"], system_instruction = "<${claim.level}>" }
-
-[profiles.deep]
-model = "gemini-3.8-live"
-[profiles.deep.config]
-response_modalities = ["AUDIO"]
-system_instruction = "<${claim.org.unit.name}> <${claim.firebase.sign_in_provider}>"
-[profiles.deep.claims]
-"org.unit.name" = { max_length = 9, default = "" }
-"firebase.sign_in_provider" = { max_length = 20 }
-
-[profiles.pair]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 40 }, word = { max_length = 40 } }
-config = { response_modalities = ["AUDIO"], system_instruction = "${claim.level}${claim.word}" }
-
-[profiles.unused]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 4 } }
-config = { response_modalities = ["AUDIO"], system_instruction = "Be kind." }
-
-[profiles.literal]
-model = "gemini-3.8-live"
-[profiles.literal.config]
-response_modalities = ["AUDIO"]
-system_instruction = "$${claim.level} $$${x} $${ } $ {"
-
-[profiles.structured]
-model = "gemini-3.8-live"
-[profiles.structured.config]
-response_modalities = ["AUDIO"]
-system_instruction = { parts = [{ text = "Be kind, $5 {claim.level}." }] }
-
-[profiles.resumed]
-model = "gemini-3.8-live"
-claims = { level = { max_length = 40 } }
-[profiles.resumed.config]
-response_modalities = ["AUDIO"]
-session_resumption = {}
-system_instruction = "<${claim.level}>"
-"""
-
-
-@pytest.fixture(scope="module")
-def tutor(certificate: Certificate) -> Iterator[Stack]:
-    with stack(certificate) as unstarted, unstarted.running(POLICY) as started:
-        yield started
+tutor = function_of(POLICY)
 
 
 def ask(stack: Stack, profile: str, body: dict[str, Any] | None = None, **claims: Any) -> Answer:
@@ -89,9 +59,8 @@ def ask(stack: Stack, profile: str, body: dict[str, Any] | None = None, **claims
 def said(stack: Stack, profile: str, **claims: Any) -> str:
     """The instruction that reaches Gemini."""
     assert ask(stack, profile, **claims).status == 200
-    (part,) = stack.gemini.minted()[-1].body["bidiGenerateContentSetup"]["systemInstruction"][
-        "parts"
-    ]
+    setup = stack.gemini.minted()[-1].body["bidiGenerateContentSetup"]
+    (part,) = setup["systemInstruction"]["parts"]
     assert part.keys() == {"text"}
     return str(part["text"])
 
@@ -102,33 +71,16 @@ def refused_as(stack: Stack, profile: str, **claims: Any) -> str | None:
     line = refused(stack, Reason.NOT_ALLOWED, {"profile": profile}, token=token)
     assert line["rule"] == f"profiles.{profile}.claims.level"
     assert line["profile"] == profile
-    detail: str | None = line.get("detail")
-    return detail
+    return line.get("detail")
 
 
 HOSTILE = [
-    '"',
-    "\\",
-    '\\"',
-    '\\u0022},"uses":0,"x":"',
-    '"},"uses":0',
+    *('"', "\\", '\\"', '\\u0022},"uses":0,"x":"', '"},"uses":0', "'; --", "</script>"),
     '"}]}},"uses":0,"a":{"b":[{"c":"',
-    "'; --",
-    "</script>",
-    "${claim.level}",
-    "$${claim.level}",
-    "${claim.sub}",
-    "$${",
-    "${",
-    "}",
-    r"\g<0>\1\0",
-    "%s{0}{level}",
-    "\U0001f469\U0001f3fd\U0001f680",
-    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
-    "e\u0301\u0327",
-    "\u00a0\u3000",
-    "\uffff\U0010ffff\ue000",
-    "",
+    *("${claim.level}", "$${claim.level}", "${claim.sub}", "${claim.word}", "$${", "${", "}", "$"),
+    *(r"\g<0>\1\0", "%s{0}{level}", ""),
+    *("\U0001f469\U0001f3fd\U0001f680", "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd"),
+    *("e\u0301\u0327", "\u00a0\u3000", "\uffff\U0010ffff\ue000"),
 ]
 
 
@@ -160,11 +112,8 @@ def test_two_claims_stand_side_by_side_as_they_are(tutor: Stack, level: str) -> 
 
 
 def test_one_callers_claim_does_not_reach_the_next_caller(tutor: Stack) -> None:
-    assert [said(tutor, "bounded", level=level) for level in ("A1", "B2", "A1")] == [
-        "<A1>",
-        "<B2>",
-        "<A1>",
-    ]
+    for level in ("A1", "B2", "A1"):
+        assert said(tutor, "bounded", level=level) == f"<{level}>"
     assert said(tutor, "lenient", level="C2") == "<C2>"
     assert said(tutor, "lenient", level=...) == "<none>"
 
@@ -177,39 +126,19 @@ def test_a_claim_of_exactly_its_length_passes(tutor: Stack, level: str) -> None:
 
 @pytest.mark.parametrize("profile", ["bounded", "lenient"])
 @pytest.mark.parametrize(
-    "level", ["abcde", "\U0001f600" * 5, "e\u0301e\u0301e", "     ", "a" * 2000]
-)
-def test_one_character_more_is_refused(tutor: Stack, profile: str, level: str) -> None:
-    assert refused_as(tutor, profile, level=level) == "CLAIM_TOO_LONG"
-
-
-@pytest.mark.parametrize("profile", ["bounded", "lenient"])
-@pytest.mark.parametrize(
-    "level",
+    ("level", "detail"),
     [
-        *(0, 7, 1.5, True, False, [], ["a"], {}, {"level": "a"}, None),
-        *("\ud800", "a\udfff", "\ude00\ud83d"),
+        *((level, "CLAIM_TOO_LONG") for level in ("abcde", "\U0001f600" * 5, "e\u0301e\u0301e")),
+        *((level, "CLAIM_TOO_LONG") for level in ("     ", "a" * 2000)),
+        *((level, "CLAIM_NOT_TEXT") for level in (0, 1.5, True, [], ["a"], {"level": "a"}, None)),
+        *((level, "CLAIM_NOT_TEXT") for level in ("\ud800", "a\udfff", "\ude00\ud83d")),
+        *((f"a{each}b", "CLAIM_CONTROL_CHARACTER") for each in "\0\n\x85\u2028\u202e\u200b"),
     ],
 )
-def test_a_claim_that_is_not_text_is_refused_even_with_a_default(
-    tutor: Stack, profile: str, level: Any
+def test_a_claim_is_short_visible_text_or_refused_even_with_a_default(
+    tutor: Stack, profile: str, level: Any, detail: str
 ) -> None:
-    assert refused_as(tutor, profile, level=level) == "CLAIM_NOT_TEXT"
-
-
-@pytest.mark.parametrize("profile", ["bounded", "lenient"])
-@pytest.mark.parametrize(
-    "character",
-    [
-        *("\x00", "\t", "\n", "\r", "\x1b", "\x7f", "\x80", "\x85", "\x9f"),
-        *("\u2028", "\u2029"),
-        *("\u00ad", "\u061c", "\u200b", "\u200d", "\u200e", "\u200f", "\u202a", "\u202e", "\u2060"),
-        *("\u2066", "\u2069", "\ufeff", "\ufff9", "\U000e0001", "\U000e0041", "\U000e007f"),
-    ],
-)
-def test_an_invisible_character_is_refused(tutor: Stack, profile: str, character: str) -> None:
-    assert refused_as(tutor, profile, level=f"a{character}b") == "CLAIM_CONTROL_CHARACTER"
-    assert refused_as(tutor, profile, level=character) == "CLAIM_CONTROL_CHARACTER"
+    assert refused_as(tutor, profile, level=level) == detail
 
 
 def test_a_missing_claim_is_its_default_or_refused(tutor: Stack) -> None:
@@ -280,8 +209,8 @@ def test_a_lock_and_a_policy_compiled_at_start_fill_in_the_same_bytes(
 
     def sent(livetoken: Stack) -> list[bytes]:
         before = len(livetoken.gemini.mints)
-        for profile, level in asked:
-            assert ask(livetoken, profile, level=level).status == 200
+        for name, level in asked:
+            assert ask(livetoken, name, level=level).status == 200
         times = re.compile(rb'"(?:expireTime|newSessionExpireTime)":"[^"]*",')
         return [times.sub(b"", mint.raw) for mint in livetoken.gemini.minted()[before:]]
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
+from asking import in_a_loop
 from google.auth.crypt import RSAVerifier
 from stack import Stack, until
 
@@ -58,23 +58,15 @@ def test_one_issuers_missing_keys_do_not_refuse_the_other_issuers_callers(alone:
 # ------------------------------------------------------------------ with a clock to set
 
 
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 class Cache:
     """A key set that fetches from an issuer's endpoint, with a clock that tests move."""
 
     def __init__(self, issuer: Issuer, url: str) -> None:
         self.issuer = issuer
-        self.clock = Clock()
-        self.keys = KeySet(fetch.Http(), f"{url}/keys/firebase", keys.certificates, now=self.clock)
+        self.seconds = 1000.0
+        self.keys = KeySet(
+            fetch.Http(), f"{url}/keys/firebase", keys.certificates, now=lambda: self.seconds
+        )
         self.kid: str = issuer.header("firebase")["kid"]
 
     async def key(self, kid: str | None = None) -> RSAVerifier:
@@ -86,201 +78,173 @@ class Cache:
         return refusal.value.reason
 
 
-def with_cache(test: Callable[[Cache], Any], max_age: int = 600) -> None:
+@pytest.fixture
+def cache() -> Iterator[Cache]:
     issuer = Issuer()
-    issuer.max_age = max_age
+    issuer.max_age = 600
     with Server(issuer.app) as server:
-        asyncio.run(test(Cache(issuer, server.url)))
+        yield Cache(issuer, server.url)
 
 
 @pytest.mark.parametrize("fault", ["html", "badpem", "json", "huge", 404, 500, 301])
-def test_a_bad_answer_is_unavailable_until_the_next_fetch(fault: int | str) -> None:
-    async def test(cache: Cache) -> None:
-        cache.issuer.key_fault = fault
-        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
-        cache.issuer.key_fault = None
-        cache.clock.seconds += keys.RETRY_COLD
+@in_a_loop
+async def test_a_bad_answer_is_unavailable_until_the_next_fetch(
+    cache: Cache, fault: int | str
+) -> None:
+    cache.issuer.key_fault = fault
+    assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+    cache.issuer.key_fault = None
+    cache.seconds += keys.RETRY_COLD
+    await cache.key()
+
+
+@in_a_loop
+async def test_a_fetch_takes_five_seconds_at_most(cache: Cache) -> None:
+    cache.issuer.key_fault = "slow"
+    began = time.monotonic()
+    assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+    assert 4.5 < time.monotonic() - began < keys.FETCH_TIMEOUT + 2
+
+
+@in_a_loop
+async def test_keys_are_kept_for_their_max_age(cache: Cache) -> None:
+    await cache.key()
+    cache.seconds += 599
+    await cache.key()
+    assert cache.issuer.fetches == 1
+    cache.seconds += 2
+    await cache.key()
+    assert cache.issuer.fetches == 2
+
+
+@in_a_loop
+async def test_a_herd_of_cold_callers_makes_one_fetch(cache: Cache) -> None:
+    await asyncio.gather(*(cache.key() for _ in range(50)))
+    assert cache.issuer.fetches == 1
+
+
+@in_a_loop
+async def test_a_caller_who_disconnects_does_not_cancel_the_others_fetch(cache: Cache) -> None:
+    cache.issuer.key_fault, cache.issuer.key_delay = "slow", 0.3
+    leaving = asyncio.create_task(cache.key())
+    await asyncio.sleep(0.1)
+    staying = asyncio.create_task(cache.key())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    assert cache.issuer.fetches == 1
+
+
+@in_a_loop
+async def test_stale_keys_serve_for_an_hour_and_no_longer(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.key_fault = 500
+    cache.seconds += 600 + keys.STALE_FOR - 1
+    await cache.key()
+    cache.seconds += 2
+    assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+    cache.issuer.key_fault = None
+    cache.seconds += keys.RETRY_COLD
+    await cache.key()
+
+
+@in_a_loop
+async def test_one_caller_refreshes_stale_keys_and_the_others_do_not_wait(cache: Cache) -> None:
+    await cache.key()
+    cache.seconds += 601
+    cache.issuer.key_fault = "slow"
+    refreshing = asyncio.create_task(cache.key())
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    await asyncio.gather(*(cache.key() for _ in range(20)))
+    assert time.monotonic() - began < 1
+    assert not refreshing.done()
+    refreshing.cancel()
+
+
+@in_a_loop
+async def test_a_failed_refresh_is_not_tried_again_at_once(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.key_fault = 500
+    cache.seconds += 601
+    for _ in range(10):
         await cache.key()
-
-    with_cache(test)
-
-
-def test_a_fetch_takes_five_seconds_at_most() -> None:
-    async def test(cache: Cache) -> None:
-        cache.issuer.key_fault = "slow"
-        began = time.monotonic()
-        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
-        assert 4.5 < time.monotonic() - began < keys.FETCH_TIMEOUT + 2
-
-    with_cache(test)
+    assert cache.issuer.fetches == 2
+    cache.seconds += keys.RETRY_WARM
+    await cache.key()
+    assert cache.issuer.fetches == 3
 
 
-def test_keys_are_kept_for_their_max_age() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.clock.seconds += 599
-        await cache.key()
-        assert cache.issuer.fetches == 1
-        cache.clock.seconds += 2
-        await cache.key()
-        assert cache.issuer.fetches == 2
-
-    with_cache(test)
-
-
-def test_a_herd_of_cold_callers_makes_one_fetch() -> None:
-    async def test(cache: Cache) -> None:
-        await asyncio.gather(*(cache.key() for _ in range(50)))
-        assert cache.issuer.fetches == 1
-
-    with_cache(test)
+@in_a_loop
+async def test_a_new_key_is_found_after_half_a_minute(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.rotate("firebase")
+    new = cache.issuer.header("firebase")["kid"]
+    assert new != cache.kid
+    assert await cache.reason(new) is Reason.INVALID_ID_TOKEN
+    cache.seconds += keys.RETRY_WARM
+    await cache.key(new)
+    assert cache.issuer.fetches == 2
 
 
-def test_a_caller_who_disconnects_does_not_cancel_the_others_fetch() -> None:
-    async def test(cache: Cache) -> None:
-        cache.issuer.key_fault, cache.issuer.key_delay = "slow", 0.3
-        leaving = asyncio.create_task(cache.key())
-        await asyncio.sleep(0.1)
-        staying = asyncio.create_task(cache.key())
-        await asyncio.sleep(0)
-        leaving.cancel()
-        await staying
-        assert cache.issuer.fetches == 1
-
-    with_cache(test)
+@in_a_loop
+async def test_a_key_that_cannot_be_looked_up_is_not_called_invalid(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.key_fault = 500
+    cache.seconds += keys.RETRY_WARM
+    assert await cache.reason("new") is Reason.KEYS_UNAVAILABLE
 
 
-def test_stale_keys_serve_for_an_hour_and_no_longer() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.issuer.key_fault = 500
-        cache.clock.seconds += 600 + keys.STALE_FOR - 1
-        await cache.key()
-        cache.clock.seconds += 2
-        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
-        cache.issuer.key_fault = None
-        cache.clock.seconds += keys.RETRY_COLD
-        await cache.key()
-
-    with_cache(test)
-
-
-def test_one_caller_refreshes_stale_keys_and_the_others_do_not_wait() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.clock.seconds += 601
-        cache.issuer.key_fault = "slow"
-        refreshing = asyncio.create_task(cache.key())
-        await asyncio.sleep(0.1)
-        began = time.monotonic()
-        await asyncio.gather(*(cache.key() for _ in range(20)))
-        assert time.monotonic() - began < 1
-        assert not refreshing.done()
-        refreshing.cancel()
-
-    with_cache(test)
-
-
-def test_a_failed_refresh_is_not_tried_again_at_once() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.issuer.key_fault = 500
-        cache.clock.seconds += 601
-        for _ in range(10):
-            await cache.key()
-        assert cache.issuer.fetches == 2
-        cache.clock.seconds += keys.RETRY_WARM
-        await cache.key()
-        assert cache.issuer.fetches == 3
-
-    with_cache(test)
-
-
-def test_a_new_key_is_found_after_half_a_minute() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.issuer.rotate("firebase")
-        new = cache.issuer.header("firebase")["kid"]
-        assert new != cache.kid
-        assert await cache.reason(new) is Reason.INVALID_ID_TOKEN
-        cache.clock.seconds += keys.RETRY_WARM
-        await cache.key(new)
-        assert cache.issuer.fetches == 2
-
-    with_cache(test)
-
-
-def test_a_key_that_cannot_be_looked_up_is_not_called_invalid() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.issuer.key_fault = 500
-        cache.clock.seconds += keys.RETRY_WARM
-        assert await cache.reason("new") is Reason.KEYS_UNAVAILABLE
-
-    with_cache(test)
-
-
-def test_a_dropped_key_is_gone_after_a_refresh() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.issuer.rotate("firebase")
-        cache.issuer.drop_old("firebase")
-        cache.clock.seconds += 601
-        assert await cache.reason() is Reason.INVALID_ID_TOKEN
-
-    with_cache(test)
+@in_a_loop
+async def test_a_dropped_key_is_gone_after_a_refresh(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.rotate("firebase")
+    cache.issuer.drop_old("firebase")
+    cache.seconds += 601
+    assert await cache.reason() is Reason.INVALID_ID_TOKEN
 
 
 @pytest.mark.parametrize("age", [599, 8000, 10**8])
-def test_keys_from_a_cache_on_the_way_are_used_at_once(age: int) -> None:
-    async def test(cache: Cache) -> None:
-        cache.issuer.age = age
+@in_a_loop
+async def test_keys_from_a_cache_on_the_way_are_used_at_once(cache: Cache, age: int) -> None:
+    cache.issuer.age = age
+    await cache.key()
+    cache.seconds += keys.RETRY_WARM
+    await cache.key()
+    assert cache.issuer.fetches == 2
+
+
+@in_a_loop
+async def test_keys_are_fetched_once_a_day_whatever_their_max_age(cache: Cache) -> None:
+    cache.issuer.max_age = 10**8
+    await cache.key()
+    cache.seconds += 24 * 3600 + 1
+    await cache.key()
+    assert cache.issuer.fetches == 2
+
+
+@in_a_loop
+async def test_a_short_rsa_key_is_ignored(cache: Cache) -> None:
+    short = signing_key(1024)
+    cache.issuer.keys["firebase"].insert(0, short)
+    await cache.key()
+    assert await cache.reason(short.kid) is Reason.INVALID_ID_TOKEN
+
+
+@in_a_loop
+async def test_without_max_age_keys_are_still_cached(cache: Cache) -> None:
+    cache.issuer.max_age = 0
+    for _ in range(10):
         await cache.key()
-        cache.clock.seconds += keys.RETRY_WARM
-        await cache.key()
-        assert cache.issuer.fetches == 2
-
-    with_cache(test)
+    assert cache.issuer.fetches == 1
 
 
-def test_keys_are_fetched_once_a_day_whatever_their_max_age() -> None:
-    async def test(cache: Cache) -> None:
-        await cache.key()
-        cache.clock.seconds += 24 * 3600 + 1
-        await cache.key()
-        assert cache.issuer.fetches == 2
-
-    with_cache(test, max_age=10**8)
-
-
-def test_a_short_rsa_key_is_ignored() -> None:
-    async def test(cache: Cache) -> None:
-        short = signing_key(1024)
-        cache.issuer.keys["firebase"].insert(0, short)
-        await cache.key()
-        assert await cache.reason(short.kid) is Reason.INVALID_ID_TOKEN
-
-    with_cache(test)
-
-
-def test_without_max_age_keys_are_still_cached() -> None:
-    async def test(cache: Cache) -> None:
-        for _ in range(10):
-            await cache.key()
-        assert cache.issuer.fetches == 1
-
-    with_cache(test, max_age=0)
-
-
-def test_on_a_machine_that_just_booted_no_keys_look_usable() -> None:
+@in_a_loop
+async def test_on_a_machine_that_just_booted_no_keys_look_usable(cache: Cache) -> None:
     """A monotonic clock may start near zero, which must not look like keys still usable."""
-
-    async def test(cache: Cache) -> None:
-        cache.clock.seconds = 1.0
-        cache.issuer.key_fault = 500
-        assert await cache.reason() is Reason.KEYS_UNAVAILABLE
-        cache.issuer.key_fault = None
-        cache.clock.seconds += keys.RETRY_COLD
-        await cache.key()
-
-    with_cache(test)
+    cache.seconds = 1.0
+    cache.issuer.key_fault = 500
+    assert await cache.reason() is Reason.KEYS_UNAVAILABLE
+    cache.issuer.key_fault = None
+    cache.seconds += keys.RETRY_COLD
+    await cache.key()

@@ -3,47 +3,33 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from copy import deepcopy
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from asking import refused, socket_url
+from asking import function_of, profile, refused, socket_url
 from google.genai import errors, types
-from stack import Stack, stack, until
+from policies import HEAD
+from stack import Stack, until
 from stand_in import message
 from websockets.sync.client import connect
 
 from emulator.client import Heard, converse
 from emulator.state import Conversation
-from emulator.tls import Certificate
-from livetoken.caller import Caller
-from livetoken.compile.body import compile_policy
-from livetoken.constraint import constrain
 from livetoken.refusals import Reason
 
-PROFILE = """
-[profiles.{name}]
-model = "gemini-3.8-live"
-client_may_set = {left}
-claims.level.max_length = 20
-[profiles.{name}.config]
-response_modalities = ["AUDIO"]
-system_instruction = "You tutor a learner of level ${{claim.level}}."
-temperature = 0.7
-output_audio_transcription = {{}}
-"""
 
-RESUMED = "session_resumption = {}\n"
+def tutor(name: str, left: list[str], resumption: str = "session_resumption = {}") -> str:
+    return profile(
+        name,
+        f"client_may_set = {left}\nclaims.level.max_length = 20",
+        'system_instruction = "You tutor a learner of level ${claim.level}."\n'
+        f"temperature = 0.7\noutput_audio_transcription = {{}}\n{resumption}",
+    )
 
-POLICY = (
-    'api_version = "v1alpha"\n'
-    + (PROFILE.format(name="default", left=[]) + RESUMED)
-    + (PROFILE.format(name="tools", left=["tools"]) + RESUMED)
-    + PROFILE.format(name="left", left=["session_resumption"])
-    + PROFILE.format(name="none", left=[])
-)
+
+POLICY = HEAD + tutor("default", []) + tutor("tools", ["tools"])
+POLICY += tutor("left", ["session_resumption"], "") + tutor("none", [], "")
 
 LEFT_OPEN = {"default": (), "tools": ("tools",), "left": ("sessionResumption",), "none": ()}
 """By profile: the fields of the setup that it leaves to the client."""
@@ -51,8 +37,7 @@ LEFT_OPEN = {"default": (), "tools": ("tools",), "left": ("sessionResumption",),
 PINNING = pytest.mark.parametrize("profile", ["default", "tools"])
 """The profiles that lock resumption: one locks everything, one has a mask."""
 
-SWITCHED = pytest.mark.parametrize("client_handle", [False, True])
-"""Whether Gemini accepts a client's handle under a full lock: unknown, so both are tested."""
+SWITCHED = pytest.mark.usefixtures("client_handle")
 
 NASTY = {
     "a quote": '"',
@@ -74,10 +59,7 @@ NASTY = {
 }
 
 
-@pytest.fixture(scope="module")
-def started(certificate: Certificate) -> Iterator[Stack]:
-    with stack(certificate) as unstarted, unstarted.running(POLICY) as running:
-        yield running
+started = function_of(POLICY)
 
 
 @pytest.fixture
@@ -88,6 +70,14 @@ def livetoken(started: Stack) -> Iterator[Stack]:
     yield started
     vars(behaviour).update(before)
     behaviour.faults.clear()
+
+
+@pytest.fixture(params=[False, True])
+def client_handle(request: pytest.FixtureRequest, livetoken: Stack) -> bool:
+    """Whether Gemini accepts a client's handle under a full lock: unknown, so both are tested."""
+    accepted: bool = request.param
+    livetoken.gemini.behaviour.client_handle_under_full_lock = accepted
+    return accepted
 
 
 def mint(livetoken: Stack, profile: str = "default", resume: str | None = None) -> Any:
@@ -140,10 +130,7 @@ def begin(livetoken: Stack, profile: str = "default") -> str:
 
 @SWITCHED
 @PINNING
-def test_a_locked_session_goes_on_with_a_fresh_token(
-    livetoken: Stack, profile: str, client_handle: bool
-) -> None:
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+def test_a_locked_session_goes_on_with_a_fresh_token(livetoken: Stack, profile: str) -> None:
     first = mint(livetoken, profile)
     heard = talk(livetoken, first, "one")
     for turn, text in ((2, "two"), (3, "three")):
@@ -156,9 +143,8 @@ def test_a_locked_session_goes_on_with_a_fresh_token(
 
 @SWITCHED
 def test_a_session_goes_on_with_the_same_token_if_the_client_may_set_the_handle(
-    livetoken: Stack, client_handle: bool
+    livetoken: Stack,
 ) -> None:
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     token = mint(livetoken, "left")
     heard = talk(livetoken, token, "one")
     for turn, text in ((2, "two"), (3, "three")):
@@ -167,33 +153,25 @@ def test_a_session_goes_on_with_the_same_token_if_the_client_may_set_the_handle(
     assert closed(livetoken, token) == 1011, "it starts no second session"
 
 
-@SWITCHED
 def test_a_clients_own_handle_under_a_full_lock_changes_nothing_else(
     livetoken: Stack, client_handle: bool
 ) -> None:
     """What Gemini does is unknown; either way the rest of the setup is the policy's."""
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     spent = mint(livetoken)
     setup = livetoken.gemini.minted()[-1].body["bidiGenerateContentSetup"]
     handle = talk(livetoken, spent, "one").handle
     if client_handle:
         assert talk(livetoken, spent, "two", handle).transcript == "I heard: two (turn 2)"
-        assert livetoken.gemini.sessions[-1].setup == {
-            **setup,
-            "sessionResumption": {"handle": handle},
-        }
+        setup = {**setup, "sessionResumption": {"handle": handle}}
     else:
         assert closed(livetoken, spent, handle) == 1011, "it would be a second session"
         unspent = mint(livetoken)
         assert talk(livetoken, unspent, "two", handle).transcript == "I heard: two (turn 1)"
-        assert livetoken.gemini.sessions[-1].setup == setup
+    assert livetoken.gemini.sessions[-1].setup == setup
 
 
 @SWITCHED
-def test_a_clients_own_handle_is_ignored_if_a_mask_locks_resumption(
-    livetoken: Stack, client_handle: bool
-) -> None:
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+def test_a_clients_own_handle_is_ignored_if_a_mask_locks_resumption(livetoken: Stack) -> None:
     handle = begin(livetoken, "tools")
     token = mint(livetoken, "tools")
     assert talk(livetoken, token, "two", handle).transcript == "I heard: two (turn 1)"
@@ -234,10 +212,7 @@ def test_a_session_goes_on_after_the_time_to_start_and_until_the_token_ends(
 
 @SWITCHED
 @PINNING
-def test_the_pinned_handle_wins_over_a_clients_own(
-    livetoken: Stack, profile: str, client_handle: bool
-) -> None:
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+def test_the_pinned_handle_wins_over_a_clients_own(livetoken: Stack, profile: str) -> None:
     own = begin(livetoken, profile)
     victim = Conversation(turns=["a secret", "another"])
     theirs = livetoken.gemini.state.issue_handle(victim)
@@ -251,10 +226,9 @@ def test_the_pinned_handle_wins_over_a_clients_own(
 @SWITCHED
 @PINNING
 def test_a_resuming_token_works_again_only_for_its_own_session(
-    livetoken: Stack, profile: str, client_handle: bool
+    livetoken: Stack, profile: str
 ) -> None:
     """Gemini does not count resuming as a use, so the handle limits the token to one session."""
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
     token = mint(livetoken, profile, begin(livetoken, profile))
     assert talk(livetoken, token, "two").transcript == "I heard: two (turn 2)"
     newer = talk(livetoken, token, "three").handle
@@ -268,10 +242,7 @@ def test_a_resuming_token_works_again_only_for_its_own_session(
 
 @SWITCHED
 @PINNING
-def test_a_token_pinned_to_a_dead_handle_opens_nothing(
-    livetoken: Stack, profile: str, client_handle: bool
-) -> None:
-    livetoken.gemini.behaviour.client_handle_under_full_lock = client_handle
+def test_a_token_pinned_to_a_dead_handle_opens_nothing(livetoken: Stack, profile: str) -> None:
     live, old = begin(livetoken, profile), begin(livetoken, profile)
     for dead in ("never given", old):
         token = mint(livetoken, profile, dead)
@@ -299,18 +270,6 @@ def test_a_handle_adds_one_string_to_the_policys_request(
     mint(livetoken, profile, handle)
     setup["sessionResumption"] = {"handle": handle}
     assert request(livetoken) == unpinned
-
-
-def test_the_policys_other_resumption_fields_stay() -> None:
-    """The Developer API has none today, so the test makes one up."""
-    profile = compile_policy(POLICY.encode()).profiles["default"]
-    body: Any = deepcopy(profile.body)
-    body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
-    caller = Caller("issuer", "ada", False, {"level": "B1"}, None)
-    constraint = constrain(replace(profile, body=body), caller, "a handle")
-    sent = json.loads(constraint.request("2030-01-01T00:30:00Z", "2030-01-01T00:01:00Z"))
-    resumption = sent["bidiGenerateContentSetup"]["sessionResumption"]
-    assert resumption == {"made_up": 1, "handle": "a handle"}
 
 
 def test_a_callers_handle_is_not_in_the_next_callers_token(livetoken: Stack) -> None:
