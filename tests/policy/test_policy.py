@@ -236,43 +236,6 @@ def test_a_thinking_level_must_suit_the_model(model: str, config: str, sound: bo
     assert mistakes(HEAD + profile + CONFIG + config) == ([] if sound else [where])
 
 
-def test_all_mistakes_are_found_at_once() -> None:
-    source = (
-        "typo = 1\n"
-        + HEAD
-        + PROFILE
-        + "limit = '3/fortnight'\n"
-        + CONFIG
-        + "temprature = 1\ntopP = 1\nexplicit_vad_signal = true\n"
-        + "session_resumption = { transparent = true }\ntools = [{}]\n"
-        + "[profiles.other.config]\nseed = 'x'\n"
-    )
-    config = "profiles.default.config."
-    assert mistakes(source) == [
-        "profiles.default.limit",
-        f"{config}tools.0",
-        f"{config}temprature",
-        f"{config}topP",
-        "profiles.other.model",
-        "profiles.other.config.response_modalities",
-        "profiles.other.config.seed",
-        "typo",
-        f"{config}session_resumption.transparent",
-        f"{config}explicit_vad_signal",
-    ]
-
-
-@pytest.mark.parametrize(("depth", "where"), [(600, "profiles.default.config"), (1500, "policy")])
-def test_a_config_nested_too_deeply_is_a_mistake(depth: int, where: str) -> None:
-    schema = f"parameters_json_schema{'.a' * depth} = 1"
-    assert mistakes(policy(config=FUNCTION.replace("%", schema))) == [where]
-
-
-def test_a_rule_nested_too_deeply_is_a_mistake() -> None:
-    for table in ("callers", "profile"):
-        assert mistakes(policy(**{table: f"require{'.a' * 1500} = 1"})) == ["policy"]
-
-
 def test_a_name_with_a_line_feed_stays_on_its_line() -> None:
     source = SMALLEST + '"a\\nb" = 1\n[profiles."x\\ny"]\n"c\\nd" = 1'
     with pytest.raises(Mistakes) as found:
