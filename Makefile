@@ -12,7 +12,7 @@ CLIENTS := tests/clients
 SCRIPTS := deploy/*.sh deploy/install-tools tests/install-redis $(CLIENTS)/install-chromium .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help ready run test test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
+.PHONY: help ready run test test-slow test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
 	requirements audit sbom bench clean
 
 help: ## list the targets
@@ -33,9 +33,13 @@ test: $(READY) ## linters, types and tests
 	@$(MAKE) --no-print-directory shellcheck
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
-	@echo "Not tested here: deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
+	$(BIN)/pytest -q -n 6 --dist worksteal -m "not slow" --ignore=tests/deploy --ignore=$(CLIENTS)
+	@echo "Not tested here: the longest deadlines and make run (make test-slow); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
 		"client SDKs (make test-clients needs Node and Chromium)."
+
+test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
+	@tests/install-redis
+	$(BIN)/pytest -q -n 6 --dist worksteal -m slow --ignore=tests/deploy --ignore=$(CLIENTS)
 
 test-deploy: $(READY_DEPLOY) ## run deploy/ and cloudbuild.yaml with real gcloud against a stand-in of Google Cloud
 	@command -v gcloud >/dev/null || { \

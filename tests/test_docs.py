@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from policies import mistakes
 from stack import Stack
 
 from emulator.function import ROOT
@@ -36,15 +37,9 @@ def test_every_generated_part_of_the_docs_is_current() -> None:
 
 
 @pytest.mark.parametrize("source", [README, TUTOR, DOMAIN, KIOSK, AGENT])
-def test_a_policy_of_the_docs_has_no_mistake_and_fits_the_schema(
-    source: str, tmp_path: Path
-) -> None:
+def test_a_policy_of_the_docs_has_no_mistake_and_fits_the_schema(source: str) -> None:
     Draft7Validator(SCHEMA).validate(tomllib.loads(source))
-    file = tmp_path / "policy.toml"
-    file.write_text(source, encoding="utf-8")
-    command = [sys.executable, "-m", "livetoken", "check", "--policy", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert mistakes(source) == []
 
 
 ASKS: dict[str, tuple[str, list[tuple[str, str, dict[str, Any], str | None]]]] = {

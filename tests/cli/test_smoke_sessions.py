@@ -178,6 +178,7 @@ def fails(
     assert {row: text for row, text in said.items() if text not in run.failed.get(row, "")} == {}
 
 
+@pytest.mark.slow
 def test_a_session_that_is_not_the_policys_fails(faulty: Stack, tmp_path: Path) -> None:
     for faults, timeout in ((HOSTILE, 20), (BROKEN, 2)):
         said = {f"{fault}: hostile session": text for fault, text in faults.items()}

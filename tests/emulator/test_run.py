@@ -23,6 +23,8 @@ from emulator.function import ROOT, free_port
 from emulator.issuer import Issuer
 from emulator.server import Server
 
+pytestmark = pytest.mark.slow
+
 READY = "The function's log:"
 GEMINI = "GOOGLE_GEMINI_BASE_URL"
 

@@ -138,6 +138,7 @@ def test_a_mint_whose_result_is_unknown_counts(counted: Limited, fault: str) -> 
     assert counted.ask("paid").is_refusal(Reason.LIMIT_REACHED)
 
 
+@pytest.mark.slow
 def test_a_mint_without_an_answer_counts(counted: Limited) -> None:
     counted.gemini.behaviour.fault = "hang"
     assert counted.ask("paid").is_refusal(Reason.GEMINI_TIMEOUT)

@@ -196,6 +196,7 @@ def test_a_hang_amid_a_crowd_never_mints_one_too_many(limited: Limited, redis: R
     assert minted <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hung", [1.5, 4.0])
 def test_a_late_decrement_does_not_reach_the_next_window(
     limited: Limited, redis: RedisServer, hung: float

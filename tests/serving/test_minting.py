@@ -35,6 +35,7 @@ def test_any_other_fault_is_not_retried(livetoken: Stack, fault: int | str) -> N
     assert len(livetoken.gemini.mints) == before + 1
 
 
+@pytest.mark.slow
 def test_a_retry_does_not_start_the_deadline_again(livetoken: Stack) -> None:
     livetoken.gemini.behaviour.faults.extend([503, "hang"])
     livetoken.gemini.behaviour.delay = 2

@@ -235,6 +235,7 @@ def test_an_answer_without_a_token_is_not_passed_on(livetoken: Stack, fault: int
     assert b"secret" not in answer.body
 
 
+@pytest.mark.slow
 @reaches_gemini
 @provokes(Reason.GEMINI_TIMEOUT)
 @pytest.mark.parametrize("fault", ["hang", "slow"])
