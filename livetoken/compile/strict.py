@@ -84,7 +84,7 @@ class Table(BaseModel):
         ValidationError: the table has mistakes; `found_in` lists them.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
@@ -140,8 +140,7 @@ def mirror(root: type[BaseModel]) -> type[Table]:
     for model in models:
         if model.__name__ not in made:
             made[model.__name__] = _mirrored(model, models)
-    for each in made.values():
-        each.model_rebuild(_types_namespace=made)
+    made[root.__name__].model_rebuild(_types_namespace=made)
     return made[root.__name__]
 
 
