@@ -20,7 +20,7 @@ def main(files: list[str]) -> int:
     command = [str(pip_audit), "--disable-pip", "--require-hashes", "--format=json"]
     for file in files:
         command += ["--requirement", file]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # our own pip-audit
     if not done.stdout:
         if any(error in done.stderr for error in UNREACHABLE):
             print("Not audited: the vulnerability database cannot be reached.")

@@ -20,9 +20,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from livetoken import gemini, refusals, request, settings  # noqa: E402
-from livetoken.cli import advice  # noqa: E402
-from livetoken.cli.main import main as livetoken  # noqa: E402
+from livetoken import gemini, refusals, request, settings  # noqa: E402  # after the path
+from livetoken.cli import advice  # noqa: E402  # after the path
+from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
 
 PAGES = ("README.md", "docs/*.md")
 LABELS = 21  # characters of a line of `check` before its text

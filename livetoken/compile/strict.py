@@ -178,14 +178,14 @@ def _strict(kind: Any, models: list[type[BaseModel]]) -> Any:
         arms = [arm for arm in arguments if arm is not type(None)]
         return _union(arms, models) if len(arms) > 1 else _strict(arms[0], models)
     if origin is list and arguments[0] is Any:
-        return list[_strict(Any, models)]  # type: ignore[misc]
+        return list[_strict(Any, models)]  # type: ignore[misc]  # made at run time
     if origin is list:
         item: Any = Annotated[_strict(arguments[0], models), BeforeValidator(_not_empty)]
         if arguments[0] not in _SCALARS:
             item = Annotated[item, Field(json_schema_extra={"minProperties": 1})]
         return Annotated[list[item], Field(min_length=1)]
     if origin is dict:
-        return dict[str, _strict(arguments[1], models)]  # type: ignore[misc]
+        return dict[str, _strict(arguments[1], models)]  # type: ignore[misc]  # made at run time
     if origin is Literal:
         return kind
     if isinstance(kind, type) and issubclass(kind, BaseModel):
