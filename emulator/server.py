@@ -116,7 +116,7 @@ class Server:
         try:
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(self._serve())
-        except BaseException as error:
+        except BaseException as error:  # raised in the thread that waits for the start
             self._failure = error
         finally:
             self._listening.set()

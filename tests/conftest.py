@@ -3,15 +3,18 @@
 import warnings
 from collections.abc import Iterator
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 from google.genai import errors
+from policies import Check
 from stack import Stack, stack
 from stand_in import StandIn
 
 from emulator import app_check, issuer, tls
 from emulator.issuer import SigningKey
 from emulator.tls import Certificate
+from livetoken.cli.main import main
 
 NOBODY = "http://127.0.0.1:1"
 IGNORED = {
@@ -99,3 +102,16 @@ def stand_in(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Itera
     made = StandIn(certificate)
     with made.server:
         yield made
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Check a policy: the exit status, and what was printed on standard output and error."""
+
+    def check(source: str, *options: str) -> tuple[int, str, str]:
+        file = tmp_path / "policy.toml"
+        file.write_text(source, encoding="utf-8")
+        status = main(["check", "--policy", str(file), *options])
+        return status, *capsys.readouterr()
+
+    return check

@@ -1,6 +1,8 @@
 """Policies for tests, and the mistakes in them."""
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistakes
@@ -10,6 +12,9 @@ HEAD = 'api_version = "v1alpha"\n'
 PROFILE = '[profiles.default]\nmodel = "gemini-3.8-live"\n'
 CONFIG = '[profiles.default.config]\nresponse_modalities = ["AUDIO"]\n'
 SMALLEST = HEAD + PROFILE + CONFIG
+
+Check: TypeAlias = Callable[..., tuple[int, str, str]]
+"""The fixture `check`: a policy and options in; status, standard output and error out."""
 
 UNLIMITED = Policy("v1alpha", CallerRules(), {})
 """A policy that needs nothing of the environment."""

@@ -3,19 +3,23 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asking import function_of, profile, refused, socket_url
 from google.genai import errors, types
-from policies import HEAD
+from policies import HEAD, compiled
 from stack import Stack, until
 from stand_in import message
 from websockets.sync.client import connect
 
 from emulator.client import Heard, converse
 from emulator.state import Conversation
+from livetoken.caller import Caller
+from livetoken.constraint import constrain
 from livetoken.refusals import Reason
 
 
@@ -323,3 +327,15 @@ def test_no_handle_is_in_the_log(livetoken: Stack) -> None:
         assert livetoken.ask({"resume": handle}).status >= 500
     until(lambda: len(livetoken.log()) == lines + 8)
     assert "secret-handle" not in livetoken.function.output()
+
+
+def test_the_policys_other_resumption_fields_stay() -> None:
+    """The Developer API has no such field today, so one is made up."""
+    made = compiled(POLICY).profiles["default"]
+    body: Any = deepcopy(made.body)
+    body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
+    caller = Caller("issuer", "ada", False, {"level": "B1"}, None)
+    constraint = constrain(replace(made, body=body), caller, "a handle")
+    sent = json.loads(constraint.request("2030-01-01T00:30:00Z", "2030-01-01T00:01:00Z"))
+    resumption = sent["bidiGenerateContentSetup"]["sessionResumption"]
+    assert resumption == {"made_up": 1, "handle": "a handle"}

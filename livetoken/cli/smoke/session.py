@@ -172,7 +172,7 @@ async def converse(
                 if not heard.complete:
                     heard.complete = True
                     deadline.reschedule(asyncio.get_running_loop().time() + AFTER_TURN)
-    except Exception as error:
+    except Exception as error:  # `_failure` tells the kinds apart
         if not (isinstance(error, TimeoutError) and heard.complete):  # nothing more has to come
             raise _failure(error, heard, seconds) from None
     if differences := "; ".join(expected.differences(heard)) if hostile else "":
