@@ -81,7 +81,7 @@ class Server:
         except OSError:
             self._close_sockets()
             raise
-        self._thread = threading.Thread(target=self._run, name="local-server", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="emulator-server", daemon=True)
         self._thread.start()
         self._listening.wait()
         if self._failure is not None:
