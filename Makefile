@@ -33,7 +33,7 @@ test: $(READY) ## linters, types and tests
 	@$(MAKE) --no-print-directory shellcheck
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 6 --dist worksteal -m "not slow" --ignore=tests/deploy --ignore=$(CLIENTS)
+	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" --ignore=tests/deploy --ignore=$(CLIENTS)
 	@echo "Not tested here: the longest deadlines and make run (make test-slow); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
 		"client SDKs (make test-clients needs Node and Chromium)."
 
