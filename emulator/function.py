@@ -1,7 +1,6 @@
 """The real function in a process of its own, started as in production."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -102,19 +101,21 @@ class Function:
 
 
 def free_port() -> int:
-    """A random free port on 127.0.0.1.
+    """A port on 127.0.0.1 that nothing else is given while this process runs.
 
-    The range is below the system's own (32,768 and up), so that the system does not assign the port
-    to another process before the function binds it. Random, because several tests search at once.
+    A socket holds it that never listens. A server can bind it beside that socket, if it sets
+    SO_REUSEADDR, as servers do.
     """
-    while True:
-        port = random.randrange(20_000, 32_768)
-        if is_free(port):
-            return port
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()  # it stays open
+    return port
 
 
 def is_free(port: int) -> bool:
-    """Whether a port on 127.0.0.1 is free."""
+    """Whether nothing listens on a port of 127.0.0.1."""
     with socket.socket() as listener, suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
