@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -43,9 +42,10 @@ class Function:
         root: Path = ROOT,
         target: str = "mint_token",
     ) -> None:
-        if port and not is_free(port):
-            raise NotStarted(f"port {port} is in use")
-        self.port = port or free_port()
+        try:
+            self.port = hold_port(port)
+        except OSError as error:
+            raise NotStarted(f"port {port}: {error.strerror}") from None
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_CONFIGURED)}
@@ -100,24 +100,24 @@ class Function:
         self.stop()
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nothing else is given while this process runs.
+def hold_port(port: int = 0) -> int:
+    """Hold a port on 127.0.0.1 while this process runs: the system gives it to nothing else.
 
-    A socket holds it that never listens. A server can bind it beside that socket, if it sets
-    SO_REUSEADDR, as servers do.
+    A socket that never listens holds it. A server that asks for this port can bind it beside that
+    socket if it sets SO_REUSEADDR, as servers do.
+
+    Args:
+        port: the port; 0 for a free one.
+
+    Returns:
+        The port.
+
+    Raises:
+        OSError: it cannot be bound, for example because a server listens on it.
     """
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    port: int = holder.getsockname()[1]
-    holder.detach()  # it stays open
-    return port
-
-
-def is_free(port: int) -> bool:
-    """Whether nothing listens on a port of 127.0.0.1."""
-    with socket.socket() as listener, suppress(OSError):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        return True
-    return False
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        held: int = holder.getsockname()[1]
+        holder.detach()  # it stays open
+    return held

@@ -9,7 +9,7 @@ from typing import Self
 
 from stack import until
 
-from emulator.function import free_port
+from emulator.function import hold_port
 
 PASSWORD = "redis-password-0123456789"
 
@@ -22,7 +22,7 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = hold_port()
         self._folder = folder
         self.start()
 

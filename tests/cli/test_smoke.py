@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from emulator.function import ROOT, free_port
+from emulator.function import ROOT, hold_port
 from emulator.server import Server, abort
 from emulator.tls import Certificate
 from livetoken import answers
@@ -187,7 +187,7 @@ def test_https_needs_a_certificate_that_the_environment_trusts(front: Server) ->
     for run, said in (
         (smoke(f"{front.tls_url}/x", SSL_CERT_FILE=""), "[SSL: CERTIFICATE_VERIFY_FAILED]"),
         (smoke(front.url.replace("http://", "https://")), "[SSL"),
-        (smoke(f"http://127.0.0.1:{free_port()}"), "All connection attempts failed"),
+        (smoke(f"http://127.0.0.1:{hold_port()}"), "All connection attempts failed"),
     ):
         assert f"no whole answer: {said}" in run.failed["endpoint: no credential"]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from emulator.function import free_port
+from emulator.function import hold_port
 
 FIREBASE = Path(__file__).parent / "node_modules/.bin/firebase"
 PROJECT = "demo-livetoken"
@@ -29,7 +29,7 @@ def running(seconds: float = 120.0) -> Iterator[str]:
         Its host and port.
     """
     with TemporaryDirectory(prefix="livetoken-auth-") as folder:
-        port = free_port()
+        port = hold_port()
         Path(folder, "firebase.json").write_text(json.dumps({"emulators": _emulators(port)}))
         quiet = {"CI": "true", "NO_UPDATE_NOTIFIER": "1", "HOME": folder, "TMPDIR": folder}
         log = Path(folder, "log")
@@ -55,7 +55,7 @@ def running(seconds: float = 120.0) -> Iterator[str]:
 
 
 def _emulators(port: int) -> dict[str, object]:
-    others = {name: {"host": "127.0.0.1", "port": free_port()} for name in ("hub", "logging")}
+    others = {name: {"host": "127.0.0.1", "port": hold_port()} for name in ("hub", "logging")}
     return {"auth": {"host": "127.0.0.1", "port": port}, **others, "ui": {"enabled": False}}
 
 

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from clients import Client, Program, node_22, tab
-from emulator.function import free_port
+from emulator.function import hold_port
 from emulator.issuer import signing_key
 from livetoken.refusals import Reason
 
@@ -186,7 +186,7 @@ def test_the_browser_hides_the_error_from_an_origin_that_is_not_allowed(
 
 
 def test_an_unreachable_function_gives_the_same_error(app: App, auth: SigningProxy) -> None:
-    app.start(f"http://127.0.0.1:{free_port()}")
+    app.start(f"http://127.0.0.1:{hold_port()}")
     app.sign_in_anew()
     assert app.error() == Error("functions/internal", "internal [0]", details=None)
 

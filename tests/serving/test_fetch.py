@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from emulator.function import free_port
+from emulator.function import hold_port
 from livetoken.fetch import Http, NotConnected, Unreachable
 
 
@@ -17,7 +17,7 @@ def post(port: int) -> None:
 def test_a_refused_connection_was_not_sent() -> None:
     """hyper only says so in the text of its error; this test fails if the text changes."""
     with pytest.raises(NotConnected):
-        post(free_port())
+        post(hold_port())
 
 
 def test_a_connection_that_is_cut_may_have_been_sent() -> None:
