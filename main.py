@@ -8,7 +8,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from livetoken import answers, constraint, request, worker
+from livetoken import answers, connection, constraint, request, worker
 from livetoken.decisions import Decision
 from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason, Refused
@@ -49,19 +49,21 @@ async def exchange(http_request: Request, decision: Decision, cors: dict[str, st
     """Exchange an ID token for a Gemini Live token, one line for each step of the contract."""
     if http_request.method != "POST":
         raise Refused(Reason.METHOD_NOT_ALLOWED)
+    connection.check(http_request.scope)
     headers = http_request.headers
     service.origins.check(headers)
     caller = decision.caller = await service.callers.identify(request.bearer(headers))
     app_check_token = request.app_check_token(headers)
     await service.app_check.verify(app_check_token)
     service.policy.callers.check(caller)
-    asked = await request.read(http_request)
-    profile = service.policy.profile(asked.profile)
-    decision.profile = profile.name
-    profile.check(caller)
-    locked_to = constraint.constrain(profile, caller, asked.resume)
-    await service.app_check.use(app_check_token)
-    async with service.limiter.use(caller, profile):
-        grant = decision.grant = await service.gemini.mint(locked_to)
+    with service.under_way.request(caller):
+        asked = await request.read(http_request)
+        profile = service.policy.profile(asked.profile)
+        decision.profile = profile.name
+        profile.check(caller)
+        locked_to = constraint.constrain(profile, caller, asked.resume)
+        await service.app_check.use(app_check_token)
+        async with service.limiter.use(caller, profile):
+            grant = decision.grant = await service.gemini.mint(locked_to)
     decision.left = await http_request.is_disconnected()
     return answers.minted(grant, asked, cors)

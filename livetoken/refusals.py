@@ -111,14 +111,17 @@ class Detail(Enum):
     CLAIM_NOT_TEXT = auto()
     CLAIM_TOO_LONG = auto()
     CLAIM_CONTROL_CHARACTER = auto()
-    # Upstream, and shutdown
+    # This instance
+    TOO_MANY_UNDER_WAY = auto()
+    OTHER_SERVER = auto()
+    SHUT_DOWN = auto()
+    # Upstream
     CONNECTION = auto()
     NO_ANSWER = auto()
     NOT_A_TOKEN = auto()
     STATUS = auto()
     ANSWER_TOO_LONG = auto()
     NOT_KEYS = auto()
-    SHUT_DOWN = auto()
 
 
 class Refused(Exception):

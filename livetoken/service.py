@@ -16,6 +16,7 @@ from livetoken.origins import Origins
 from livetoken.policy import Policy
 from livetoken.refusals import Reason
 from livetoken.settings import AppCheckSettings, Settings, policy_file
+from livetoken.under_way import UnderWay
 
 
 class Warm(Protocol):
@@ -31,6 +32,7 @@ class Service:
     origins: Origins
     callers: Callers
     app_check: AppCheck | NoAppCheck
+    under_way: UnderWay
     policy: Policy
     limiter: Limiter
     gemini: Gemini
@@ -73,6 +75,7 @@ class Service:
             origins=Origins(settings.allowed_origins),
             callers=Callers(issuers),
             app_check=app_check,
+            under_way=UnderWay(),
             policy=policy,
             limiter=limiter,
             gemini=gemini,

@@ -49,6 +49,7 @@ _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
 _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _API_KEY = re.compile(r"[!-~]+")
+_OFF = ("", "0", "f", "false", "n", "no", "off")  # what click reads as a switch that is off
 _NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|.*\.[0-9]+")
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
@@ -115,6 +116,7 @@ class _Reader:
         self.found: list[Mistake] = []
 
     def settings(self, policy: Policy | None, app_check: str) -> Settings:
+        self._framework(policy)
         projects = self._names("FIREBASE_PROJECT_ID", _PROJECT_ID)
         return Settings(
             firebase_projects=projects,
@@ -179,6 +181,16 @@ class _Reader:
             known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
             self._wrong("LIMITS_STORAGE", f"is not a storage URI of {known}")
         return storage
+
+    def _framework(self, policy: Policy | None) -> None:
+        """Check what functions-framework and gunicorn read beside the deployment's variables."""
+        if self._get("DEBUG").lower() not in _OFF:
+            self._wrong("DEBUG", "starts a server that checks requests less strictly; unset it")
+        in_memory = (self._get("LIMITS_STORAGE") or IN_MEMORY).startswith(IN_MEMORY)
+        if policy is not None and policy.is_limited and in_memory:
+            for name in ("WORKERS", "WEB_CONCURRENCY"):
+                if self._get(name) not in ("", "1"):
+                    self._wrong(name, "must be 1 while each worker counts limits in its memory")
 
     def _api_key(self) -> str:
         key = self._get("GEMINI_API_KEY")

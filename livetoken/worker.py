@@ -1,17 +1,19 @@
-"""The gunicorn worker: uvloop and httptools, and the warm-up as the first task of its loop.
+"""The gunicorn worker: its connections, and its loop, whose first task is the warm-up.
 
 functions-framework loads the function before gunicorn forks, and gives Starlette no lifespan. The
 worker's loop factory is the only place that runs after the fork, on the loop that will serve.
 """
 
+import gc
 import os
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
+
+from livetoken.connection import Connection
 
 _running: set[Task[None]] = set()  # asyncio holds its tasks weakly
 
@@ -24,19 +26,7 @@ def serve_on(loop_factory: str) -> None:
     that wakes up has been silent and would be killed with the request that woke it.
     """
     os.environ["CLOUD_RUN_TIMEOUT_SECONDS"] = "0"
-    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": _Http, "ws": "none"}
-
-
-class _Http(HttpToolsProtocol):
-    """uvicorn's protocol without trailers as headers (RFC 9110, section 6.5.1).
-
-    uvicorn's own adds the fields after a chunked body to the headers, so whether a credential there
-    counts would depend on how the packets arrive.
-    """
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self.headers: list[tuple[bytes, bytes]] = []
+    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": Connection, "ws": "none"}
 
 
 def _ended(task: Task[None]) -> None:
@@ -47,7 +37,11 @@ def _ended(task: Task[None]) -> None:
 
 
 def loop_starting_with(warm_up: Callable[[], Coroutine[Any, Any, None]]) -> AbstractEventLoop:
-    """Return a new event loop whose first task is the warm-up."""
+    """Return a new event loop whose first task is the warm-up.
+
+    What was loaded before is taken out of the garbage collector's work.
+    """
+    gc.freeze()
     loop = uvloop.new_event_loop()
 
     def start() -> None:

@@ -131,6 +131,27 @@ def test_missing_certificate_authorities_give_503_and_no_traceback(alone: Stack)
         assert "Traceback" not in livetoken.function.output()
 
 
+@pytest.mark.parametrize("value", ["1", "true", "YES", "on", "2"])
+def test_the_switch_to_another_server_ends_the_function(value: str) -> None:
+    assert wrong_variables(DEBUG=value) == ["DEBUG"]
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "No", "off"])
+def test_a_switch_that_is_off_changes_nothing(value: str) -> None:
+    assert wrong_variables(DEBUG=value) == []
+
+
+@pytest.mark.parametrize("name", ["WORKERS", "WEB_CONCURRENCY"])
+def test_limits_in_memory_need_one_worker(name: str) -> None:
+    limited = compile_policy((HEAD + profile("default", 'limit = "1/day"')).encode())
+    redis = "async+redis://10.0.0.3:6379"
+    assert wrong_variables(limited, **{name: "2"}) == [name]
+    assert wrong_variables(limited, **{name: "2", "LIMITS_STORAGE": "async+memory://"}) == [name]
+    assert wrong_variables(limited, **{name: "1"}) == []
+    assert wrong_variables(limited, **{name: "2", "LIMITS_STORAGE": redis}) == []
+    assert wrong_variables(UNLIMITED, **{name: "2"}) == []
+
+
 def test_the_key_is_not_in_what_a_settings_object_shows() -> None:
     assert "the-key" not in repr(
         Settings.read({**ENVIRONMENT, "GEMINI_API_KEY": "the-key"}, UNLIMITED)
