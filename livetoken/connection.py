@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
         self._keep_alive = False  # once the request is whole
         self._fault = HTTPStatus.BAD_REQUEST
         self._size = 0  # bytes of this head or body
-        self._headers_size = 0
+        self._head_size = 0
         self._header_count = 0
         self._chunk_count = 0
         self._discarded: int | None = None  # None while bytes are parsed
@@ -114,9 +114,10 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # httptools skips the body. The parser is ready for the next head: give it this one.
-            self._is_upgrade = False
-            self._parse(self._head() + data[upgrade.args[0] :])
+            # httptools would skip the body, so parse this head again.
+            head, self._is_upgrade = self._head(), False
+            self.parser = httptools.HttpRequestParser(self)
+            self._parse(head + data[upgrade.args[0] :])
 
     def _head(self) -> bytes:
         """Return the head just parsed, without `Upgrade`."""
@@ -133,16 +134,23 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = _EXTENSIONS
         self._is_head, self._is_whole = True, False
-        self._headers_size = self._header_count = self._chunk_count = 0
+        self._head_size = self._header_count = self._chunk_count = 0
         self._close_after(HEAD_TIMEOUT)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_count += 1
-        self._headers_size += len(name) + len(value)
-        if self._header_count > MAX_HEADERS or self._headers_size > MAX_HEAD:
+        self._count(name, value)
+        super().on_header(name, value)
+
+    def _count(self, *parts: bytes) -> None:
+        self._head_size += sum(len(part) for part in parts)
+        if self._header_count > MAX_HEADERS or self._head_size > MAX_HEAD:
             self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise ValueError
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":

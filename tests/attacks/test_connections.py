@@ -1,0 +1,101 @@
+"""What one connection, and one caller, can take from the others."""
+
+import contextlib
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from asking import function_of
+from raw_requests import SHORT, head, sized
+from stack import POLICY, Stack, until
+from test_raw_requests import attack
+from wire import Wire
+
+from livetoken.connection import MAX_DISCARDED
+from livetoken.refusals import Reason
+from livetoken.under_way import MAX_UNDER_WAY
+
+function = function_of(POLICY)
+MIB = 1024 * 1024
+
+
+def memory(stack: Stack) -> int:
+    """The resident memory of the worker in bytes."""
+    tasks = Path(f"/proc/{stack.function.process.pid}/task").glob("*/children")
+    (worker,) = (child for task in tasks for child in task.read_text().split())
+    status = Path(f"/proc/{worker}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+def flood(stack: Stack, data: bytes, size: int) -> int:
+    """Send the same bytes again and again, until the server closes. Return how many were sent."""
+    sent = 0
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", stack.function.port), 5) as client,
+    ):
+        while sent < size:
+            sent += client.send(data)
+    return sent
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head(line=b"GET / HTTP/1.1") * 100,
+        b"GET / HTTP/1.1\r\n\r\n" * 1000,
+        b"OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;" + b"a" * 100_000,
+        b"POST / HTTP/1.1\r\nHost: " + b"a" * 100_000,
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 10_000,
+        b"\r\n" * 10_000,
+    ],
+    ids=["heads", "no hosts", "preflights", "an extension", "a header", "headers", "lines"],
+)
+def test_a_flood_on_one_connection_takes_no_memory(function: Stack, data: bytes) -> None:
+    flood(function, data, MIB)
+    before = memory(function)
+    flood(function, data, 100 * MIB)
+    assert memory(function) - before < 32 * MIB
+    assert function.ask().status == 200
+
+
+def test_a_refused_request_is_not_read_to_its_end(function: Stack) -> None:
+    endless = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n"
+    with Wire(function.function.port) as wire:
+        wire.send(endless)
+        answer = wire.only_answer()
+    assert answer is not None
+    assert answer.is_refusal(Reason.NO_CREDENTIAL)
+    assert answer.headers["connection"] == "close"
+    assert flood(function, endless + b" " * MIB, 1000 * MIB) < 32 * MAX_DISCARDED
+
+
+def test_a_caller_who_sends_more_and_leaves_is_logged_as_such(function: Stack) -> None:
+    lines, mints = len(function.log()), len(function.gemini.mints)
+    function.gemini.behaviour.delay = 0.5
+    token = function.issuer.id_token("ada").encode()
+    with Wire(function.function.port) as wire:
+        wire.send((sized(SHORT) * 2).replace(b"<token>", token))
+        until(lambda: len(function.gemini.mints) > mints)
+    line = function.logged(lines + 1)
+    function.gemini.behaviour.delay = 0
+    assert (line["message"], line["detail"]) == ("minted", "CALLER_LEFT")
+    assert len(function.gemini.mints) == mints + 1
+
+
+def test_one_caller_cannot_occupy_an_instance(function: Stack) -> None:
+    withheld = head(b"Content-Length: 9")
+    began = time.monotonic()
+    with ThreadPoolExecutor(MAX_UNDER_WAY + 8) as threads:
+        answers = [threads.submit(attack, function, withheld) for _ in range(MAX_UNDER_WAY + 8)]
+        until(lambda: sum(answer.done() for answer in answers) >= 8)
+        refused = time.monotonic() - began
+        assert function.ask(token=function.issuer.id_token("ada", sub="grace")).status == 200
+    what = sorted(answer.result() for answer in answers)
+    assert what == ["INVALID_REQUEST"] * MAX_UNDER_WAY + ["LIMIT_REACHED"] * 8
+    assert refused < 2, "the refused ones do not wait for a body"
+    assert function.ask().status == 200

@@ -1,0 +1,59 @@
+"""The corpus of raw requests, against the real process: whole, and byte by byte."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asking import function_of
+from raw_requests import PROFILES, REQUESTS, UNFINISHED, RawRequest
+from stack import POLICY, Stack
+from wire import Wire, said
+
+from livetoken.refusals import Reason
+
+function = function_of(POLICY)
+MOST_BY_BYTE = 10_000  # bytes that are sent one by one
+
+
+def attack(stack: Stack, data: bytes, size: int | None = None) -> str:
+    """Send one input. Return what its only answer says, checked against the contract."""
+    token = stack.issuer.id_token("ada").encode()
+    with Wire(stack.function.port) as wire:
+        wire.send(data.replace(b"<token>", token), at_once=size)
+        answer = wire.only_answer()
+    what = said(answer)
+    if answer is not None and what in Reason.__members__:
+        assert answer.is_refusal(Reason[what])
+    elif answer is not None and what in PROFILES:
+        answer.is_never_stored()
+    return what
+
+
+@pytest.mark.parametrize("size", [None, 1], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("raw", REQUESTS, ids=lambda raw: f"{raw.family}: {raw.name}")
+def test_a_raw_request_is_read_in_one_way(
+    function: Stack,
+    raw: RawRequest,
+    size: int | None,
+    record_property: Callable[[str, object], None],
+) -> None:
+    if size and (raw.at_once or len(raw.data) > MOST_BY_BYTE):
+        pytest.skip("means something else byte by byte, or takes too long")
+    before = len(function.gemini.mints)
+    answer = attack(function, raw.data, size)
+    record_property("family", raw.family)
+    record_property("answer", answer)
+    assert answer == raw.answer
+    assert len(function.gemini.mints) - before == (answer in PROFILES)
+
+
+def test_requests_that_do_not_go_on_end_and_stall_nobody(function: Stack) -> None:
+    before = len(function.gemini.mints)
+    with ThreadPoolExecutor(len(UNFINISHED)) as threads:
+        answers = {
+            name: threads.submit(attack, function, data) for name, (data, _) in UNFINISHED.items()
+        }
+        assert function.ask().status == 200
+    expected = {name: answer for name, (_, answer) in UNFINISHED.items()}
+    assert {name: answer.result() for name, answer in answers.items()} == expected
+    assert len(function.gemini.mints) - before == 1
