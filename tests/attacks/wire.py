@@ -11,14 +11,15 @@ PROBE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 class Wire:
-    """A connection. Reads give up after 15 seconds.
+    """A connection.
 
     Args:
         port: the server's on 127.0.0.1.
+        seconds: how long to wait for bytes.
     """
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 15)
+    def __init__(self, port: int, seconds: float = 15) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
 

@@ -1,0 +1,53 @@
+"""The corpus of raw requests through a real nginx: nobody gets what another caller asked for."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from asking import function_of
+from nginx import SETTINGS, nginx
+from raw_requests import REQUESTS, SHORT, sized
+from stack import POLICY, Stack
+from wire import Wire, said
+
+function = function_of(POLICY)
+
+
+def attack(stack: Stack, port: int, data: bytes) -> None:
+    """Send an input, and wait for an answer; nginx may have none."""
+    token = stack.issuer.id_token("ada", sub="attacker").encode()
+    with suppress(TimeoutError, AssertionError, ValueError), Wire(port, 1) as wire:
+        wire.send(data.replace(b"<token>", token))
+        wire.answer()
+
+
+def token_of(stack: Stack, port: int, sub: str) -> str:
+    """Return the name of a caller's token, for the profile `short`."""
+    token = stack.issuer.id_token("ada", sub=sub).encode()
+    with Wire(port) as wire:
+        wire.send(sized(SHORT).replace(b"<token>", token))
+        answer = wire.answer()
+    assert said(answer) == "short"
+    assert answer is not None
+    return str(answer.json["name"])
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_each_caller_behind_nginx_gets_the_own_answer(
+    function: Stack, settings: str, tmp_path: Path
+) -> None:
+    lines = len(function.log())
+    tokens: dict[str, str] = {}
+    with nginx(function, tmp_path, SETTINGS[settings]) as proxy:
+        for number, raw in enumerate(REQUESTS):
+            attack(function, proxy.port, raw.data)
+            victim = f"victim-{number}"
+            name = token_of(function, proxy.port, victim)
+            tokens[hashlib.sha256(name.encode()).hexdigest()] = victim
+        forwarded = proxy.forwarded()
+    assert [status for status in forwarded if status >= "500"] == []
+    decisions = function.log()[lines:]
+    owners = {line["token_sha256"]: line["sub"] for line in decisions if "token_sha256" in line}
+    assert {token: owners.get(token) for token in tokens} == tokens
+    assert len(decisions) <= len(forwarded), "a request was read as more than one"
