@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from asking import function_of
-from raw_requests import SHORT, head, sized
+from raw_requests import CHUNKED, SHORT, head, sized
 from stack import POLICY, Stack, until
 from test_raw_requests import attack
-from wire import Wire
+from wire import PROBE, Wire
 
 from livetoken.connection import MAX_DISCARDED
 from livetoken.refusals import Reason
@@ -82,6 +82,23 @@ def test_a_refused_request_is_not_read_to_its_end(function: Stack) -> None:
     assert answer.is_refusal(Reason.NO_CREDENTIAL)
     assert answer.headers["connection"] == "close"
     assert flood(function, endless, b" " * MIB, 1000 * MIB) < 32 * MAX_DISCARDED
+
+
+def test_a_verified_caller_cannot_send_without_end(function: Stack) -> None:
+    token = function.issuer.id_token("ada").encode()
+    start = head(CHUNKED).replace(b"<token>", token) + b"2;"
+    assert flood(function, start, b"a" * MIB, 1000 * MIB) < 32 * MAX_DISCARDED
+
+
+def test_a_kept_connection_waits_for_a_slow_head(function: Stack) -> None:
+    with Wire(function.function.port) as wire:
+        for _ in range(2):
+            wire.send(PROBE[:10])
+            time.sleep(2.5)  # longer than an idle connection is kept
+            wire.send(PROBE[10:].replace(b"Connection: close\r\n", b""))
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.status == 405
 
 
 def test_a_caller_who_sends_more_and_leaves_is_logged_as_such(function: Stack) -> None:
