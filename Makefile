@@ -9,10 +9,11 @@ READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 READY_CLIENTS := .venv/ready-clients-$(VERSION)
 READY_AUDIT := .venv-audit/ready-$(VERSION)
 CLIENTS := tests/clients
-SCRIPTS := deploy/*.sh deploy/install-tools tests/install-redis $(CLIENTS)/install-chromium .ci/run
+ELSEWHERE := --ignore=tests/attacks --ignore=tests/deploy --ignore=$(CLIENTS)
+SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install-chromium .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help ready run test test-slow test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
+.PHONY: help ready run test test-slow attacks test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
 	requirements audit sbom bench clean
 
 help: ## list the targets
@@ -25,7 +26,7 @@ run: $(READY) ## start everything locally, check each step once, stay up (ONCE=1
 		$(if $(FIREBASE),--firebase $(FIREBASE)) $(if $(ORIGIN),--origin $(ORIGIN))
 
 test: $(READY) ## linters, types and tests
-	@tests/install-redis
+	@tests/install redis-server
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
@@ -33,13 +34,17 @@ test: $(READY) ## linters, types and tests
 	@$(MAKE) --no-print-directory shellcheck
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" --ignore=tests/deploy --ignore=$(CLIENTS)
-	@echo "Not tested here: the longest deadlines and make run (make test-slow); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
+	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
+	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
 		"client SDKs (make test-clients needs Node and Chromium)."
 
 test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
-	@tests/install-redis
-	$(BIN)/pytest -q -n 6 --dist worksteal -m slow --ignore=tests/deploy --ignore=$(CLIENTS)
+	@tests/install redis-server
+	$(BIN)/pytest -q -n 6 --dist worksteal -m slow $(ELSEWHERE)
+
+attacks: $(READY) ## attack the real function with bad tokens, raw requests and faults, also behind nginx
+	@tests/install redis-server nginx
+	$(BIN)/pytest -q -n 3 --dist worksteal tests/attacks
 
 test-deploy: $(READY_DEPLOY) ## run deploy/ and cloudbuild.yaml with real gcloud against a stand-in of Google Cloud
 	@command -v gcloud >/dev/null || { \
@@ -65,9 +70,9 @@ shellcheck: $(READY)
 coverage: export PYTHONPATH = $(CURDIR)/tests
 coverage: export COVERAGE_RCFILE = $(CURDIR)/pyproject.toml
 coverage: $(READY) ## run the tests of `make test` with branch coverage of livetoken/, subprocesses included
-	@tests/install-redis
+	@tests/install redis-server
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@$(BIN)/coverage run -m pytest -q -n 6 --dist worksteal --ignore=tests/deploy --ignore=$(CLIENTS)
+	@$(BIN)/coverage run -m pytest -q -n 6 --dist worksteal $(ELSEWHERE)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 

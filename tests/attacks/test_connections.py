@@ -1,6 +1,7 @@
 """What one connection, and one caller, can take from the others."""
 
 import contextlib
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,11 @@ MIB = 1024 * 1024
 
 
 def memory(stack: Stack) -> int:
-    """The resident memory of the worker in bytes."""
-    tasks = Path(f"/proc/{stack.function.process.pid}/task").glob("*/children")
-    (worker,) = (child for task in tasks for child in task.read_text().split())
-    status = Path(f"/proc/{worker}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
+    """The memory of the function's processes in bytes (PSS: each shared page counts in part)."""
+    processes = (each for each in Path("/proc").iterdir() if each.name.isdigit())
+    group = [each for each in processes if os.getpgid(int(each.name)) == stack.function.process.pid]
+    lines = "".join((each / "smaps_rollup").read_text() for each in group).splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
 
 
 def flood(stack: Stack, start: bytes, data: bytes, size: int) -> int:
