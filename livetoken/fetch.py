@@ -1,38 +1,39 @@
 """HTTP to Google: one client for the keys, App Check and Gemini, with bounded answers.
 
-Redirects (they would carry the key elsewhere), proxies, cookies and decompression are off.
+It is small enough to review, since it sends the API key: HTTP/1.1 over asyncio, TLS by Python's ssl
+module, answers parsed by httptools. It does not follow redirects (they would carry the key
+elsewhere), and has no proxies, cookies and decompression.
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
+import httptools
 
-KEPT_ALIVE = timedelta(seconds=90)
-"""How long an idle connection is kept for the next request."""
+KEPT_ALIVE = 90.0
+"""Seconds for which an idle connection is kept for the next request."""
 
 MAX_ANSWER = 256 * 1024
-"""Bytes of an answer at most. Keys and tokens need a fiftieth of it."""
-
-CONNECTING = "client error (Connect)"
-"""What hyper calls a failure to connect. A connection cut later is the same class of error."""
+"""Bytes of an answer at most, with its head. Keys and tokens need a fiftieth of it."""
 
 READ_HEADERS = ("age", "cache-control", "retry-after")
 """The headers of an answer that are read."""
 
+_Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
+_PORTS = {"http": 80, "https": 443}
+
 
 class Unreachable(Exception):
-    """No whole HTTP answer arrived: a reset, bad TLS, or a connection cut half way."""
+    """No whole HTTP answer arrived: a reset, or a connection cut half way."""
 
 
 class NotConnected(Unreachable):
-    """There was no connection, so the request was never sent: refused, or host not found."""
+    """There was no connection, so nothing was sent: refused, bad TLS, or host not found."""
 
 
 class TooLong(Exception):
@@ -49,19 +50,21 @@ class Fetched:
 
 
 class Http:
-    """The client: kept-alive HTTP/1.1 connections, with certificates checked by rustls."""
+    """The client. It keeps idle connections, and sends one request at a time on each."""
+
+    def __init__(self) -> None:
+        self._idle: dict[_Origin, list[_Connection]] = {}
 
     @cached_property
-    def _client(self) -> Client:
-        """The client, built at first use: its thread would not survive gunicorn's fork."""
-        builder = ClientBuilder().no_proxy().follow_redirects(False).default_cookie_store(False)
-        builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).referer(False)
-        builder = builder.http1_only().pool_idle_timeout(KEPT_ALIVE).user_agent("livetoken")
-        return builder.build()
+    def _tls(self) -> ssl.SSLContext:
+        """TLS 1.2 or later, with the certificate and its host checked."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     async def get(self, url: str, *, seconds: float) -> Fetched:
         """GET a URL. The whole answer must arrive within `seconds`; raises what `post` raises."""
-        return await _send(self._request("GET", url), seconds)
+        return await self._send("GET", url, {}, b"", seconds)
 
     async def post(
         self, url: str, body: bytes, *, credentials: Mapping[str, str], seconds: float
@@ -74,43 +77,139 @@ class Http:
         Raises:
             TimeoutError: the answer was not whole in time.
             Unreachable, TooLong: see the classes.
+            ValueError: a header would end its line.
         """
-        request = self._request("POST", url).header("content-type", "application/json")
-        for name, value in credentials.items():
-            request = request.header(name, value, is_sensitive=True)
-        return await _send(request.body_bytes(body), seconds)
+        headers = {"content-type": "application/json", "content-length": str(len(body))}
+        return await self._send("POST", url, {**headers, **credentials}, body, seconds)
 
-    def _request(self, method: str, url: str) -> RequestBuilder:
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Fetched:
+        parts = urlsplit(url)
+        head = _head(method, parts.path or "/", {"host": parts.netloc, **headers})
+        port = parts.port or _PORTS[parts.scheme]
+        origin = (parts.scheme, parts.hostname or "", port)
+        async with asyncio.timeout(seconds):
+            connection = self._take(origin) or await self._connect(origin)
+            try:
+                answer = await connection.exchange(head + body)
+            finally:
+                if connection.is_idle:
+                    self._idle.setdefault(origin, []).append(connection)
+                else:
+                    connection.close()
+            return answer
+
+    def _take(self, origin: _Origin) -> "_Connection | None":
+        """Return the idle connection that was used last, and drop those that have ended."""
+        idle = self._idle.get(origin, [])
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: _Origin) -> "_Connection":
+        scheme, host, port = origin
+        tls = self._tls if scheme == "https" else None
         try:
-            return self._client.request(method, url)
-        except ValueError as error:  # a URL that passed our check and not hyper's
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(_Connection, host, port, ssl=tls)
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host name (RFC 5890)
             raise NotConnected from error
+        return connection
 
 
-async def _send(request: RequestBuilder, seconds: float) -> Fetched:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds), request.build_streamed() as response:
-            while chunk := await response.body_reader.read_chunk():
-                body += chunk
-                if len(body) > MAX_ANSWER:
-                    raise TooLong
-            headers = {name: _header(response, name) for name in READ_HEADERS}
-            return Fetched(response.status, headers, bytes(body))
-    except TimeoutError:
-        raise
-    except (PyreqwestError, OSError) as error:
-        raise (NotConnected if _is_unsent(error) else Unreachable) from error
+class _Connection(asyncio.Protocol):
+    """One connection. It is closed if anything arrives that was not asked for."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Fetched] | None = None
+        self._transport: Any = None
+        self._used_at = self._loop.time()
+        self.is_idle = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is open and young enough for another request."""
+        return not self._transport.is_closing() and self._loop.time() < self._used_at + KEPT_ALIVE
+
+    async def exchange(self, request: bytes) -> Fetched:
+        """Send a request and return the answer."""
+        self.is_idle = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._received = 0
+        self._headers = dict.fromkeys(READ_HEADERS, "")
+        self._body = bytearray()
+        self._answer = self._loop.create_future()
+        self._transport.write(request)
+        try:
+            return await self._answer
+        finally:
+            self._answer = None
+
+    def close(self) -> None:
+        """Close at once."""
+        self.is_idle = False
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.is_idle = False
+        self._fail(Unreachable())
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._answer is None or self._answer.done():
+            self.close()  # nothing was asked
+        elif self._received > MAX_ANSWER:
+            self._fail(TooLong())
+        else:
+            try:
+                self._parser.feed_data(data)
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+                self.is_idle = False
+                self._fail(Unreachable())
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    # What the parser calls. It turns an exception into an HttpParserError.
+
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():
+            raise ValueError  # a second answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        header = name.decode("latin-1").lower()
+        if header in self._headers:
+            self._headers[header] = value.decode("latin-1") if value.isascii() else ""
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 or self._answer is None:
+            return  # an interim answer (RFC 9110, section 15.2)
+        self._used_at = self._loop.time()
+        self.is_idle = self._parser.should_keep_alive()
+        self._answer.set_result(Fetched(status, self._headers, bytes(self._body)))
 
 
-def _is_unsent(error: Exception) -> bool:
-    """Whether hyper failed to connect, so that nothing was sent."""
-    causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
-    return any(cause["message"] == CONNECTING for cause in causes or ())
+def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """Return a request's head.
 
-
-def _header(response: Response, name: str) -> str:
-    try:
-        return response.get_header(name) or ""
-    except ValueError:  # pyreqwest's, for bytes that are not ASCII
-        return ""
+    Raises:
+        ValueError: a header would end its line.
+    """
+    lines = [f"{method} {path} HTTP/1.1", "user-agent: livetoken", "accept-encoding: identity"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a line ends in a header")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")

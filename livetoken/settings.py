@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyreqwest.http import Url
-
 from livetoken import limits
 from livetoken.mistakes import Mistake, Mistakes
 from livetoken.origins import ORIGIN
@@ -50,7 +48,7 @@ _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _API_KEY = re.compile(r"[!-~]+")
 _OFF = ("", "0", "f", "false", "n", "no", "off")  # what click reads as a switch that is off
-_NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|.*\.[0-9]+")
+_NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 
@@ -244,7 +242,7 @@ def _host(url: str) -> str | None:
         host = parts.hostname or ""
         if _NUMERIC_HOST.fullmatch(host):
             ipaddress.ip_address(host)
-        Url(url)
+        host.encode("idna").decode("idna")  # a host name can be looked up (RFC 5890)
         return host if parts.port != 0 else None
     except ValueError:
         return None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from asking import function_of
 from nginx import SETTINGS, nginx
+from raw_client import Wire, said
 from raw_requests import REQUESTS, SHORT, sized
 from stack import POLICY, Stack
-from wire import Wire, said
 
 function = function_of(POLICY)
 PAST_THE_HEAD = ("body", "type and encoding")  # nginx passes these on as they are

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from asking import function_of
+from raw_client import PROBE, Wire
 from raw_requests import CHUNKED, SHORT, head, sized
 from stack import POLICY, Stack, until
 from test_raw_requests import attack
-from wire import PROBE, Wire
 
 from livetoken.connection import MAX_DISCARDED
 from livetoken.refusals import Reason

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asking import function_of
+from raw_client import Wire, said
 from raw_requests import PROFILES, REQUESTS, UNFINISHED, RawRequest
 from stack import POLICY, Stack
-from wire import Wire, said
 
 from livetoken.refusals import Reason
 

@@ -18,6 +18,9 @@ from livetoken import app_check, fetch, keys
 from livetoken.keys import KeySet
 from livetoken.refusals import Detail, Reason, Refused
 
+# The client keeps connections for as long as its process runs.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.mark.provokes(Reason.APP_CHECK_UNAVAILABLE)
 def test_without_keys_every_token_gets_503_until_they_can_be_fetched(alone: Stack) -> None:

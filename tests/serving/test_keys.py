@@ -18,6 +18,9 @@ from livetoken.refusals import Reason, Refused
 
 # ------------------------------------------------------------------ over HTTP
 
+# The client keeps connections for as long as its process runs.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def test_keys_are_fetched_before_the_first_caller_and_not_for_callers(alone: Stack) -> None:
     with alone.running() as livetoken:
