@@ -227,9 +227,9 @@ def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alo
         assert livetoken.ask().status == 200
         pid, before = worker(livetoken), descriptors(livetoken)
         for _ in range(2):
-            with few_descriptors(livetoken, 40):
-                with pytest.raises(ConnectionError):  # closed at once, not left to wait
-                    livetoken.ask()
+            # The next connection is closed at once, and not left to wait.
+            with few_descriptors(livetoken, 40), pytest.raises(ConnectionError):
+                livetoken.ask()
             until(lambda: descriptors(livetoken) <= before)
             assert livetoken.ask().status == 200
         assert worker(livetoken) == pid

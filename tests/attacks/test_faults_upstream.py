@@ -139,13 +139,16 @@ def raw() -> Iterator[Raw]:
 def behind(raw: Raw, certificate: Certificate) -> Iterator[Stack]:
     """A function without limits, whose Gemini is `raw`."""
     url = f"http://{raw.address}"
-    with stack(certificate) as unstarted:
-        with faulty(unstarted, POLICY, GOOGLE_GEMINI_BASE_URL=url) as started:
-            yield started
+    with (
+        stack(certificate) as unstarted,
+        faulty(unstarted, POLICY, GOOGLE_GEMINI_BASE_URL=url) as started,
+    ):
+        yield started
 
 
 @pytest.mark.parametrize(
-    "statuses", [range(100, 104), range(201, 300), range(300, 400), range(400, 500), range(500, 600)]
+    "statuses",
+    [range(100, 104), range(201, 300), range(300, 400), range(400, 500), range(500, 600)],
 )
 def test_no_status_but_200_is_a_token(behind: Stack, raw: Raw, statuses: range) -> None:
     """Although a token is in the body."""
@@ -214,7 +217,7 @@ def test_a_success_that_is_no_200_may_have_minted_so_it_counts(
 
 def test_many_callers_of_a_broken_gemini_leave_nothing_behind(alone: Stack) -> None:
     """Each gets an answer; afterwards the worker holds as many descriptors as before."""
-    faults = [500, "reset", "truncated", "html", "huge", "redirect"] * 20
+    faults: list[int | str] = [500, "reset", "truncated", "html", "huge", "redirect"] * 20
     with faulty(alone, POLICY) as livetoken, ThreadPoolExecutor(32) as callers:
         assert livetoken.ask().status == 200
         before = descriptors(livetoken)
