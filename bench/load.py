@@ -40,6 +40,7 @@ from emulator.issuer import Issuer
 REQUESTS = int(os.environ.get("REQUESTS", "10000"))
 AT_ONCE = 256
 CALLERS = 1000
+BAD = 100  # of them, who also send bad requests
 GEMINI_TAKES = 0.150  # seconds
 STOP_WITHIN = 10.0  # seconds that Cloud Run gives a process after SIGTERM
 GROWTH = 1.10  # of memory, at most
@@ -101,17 +102,17 @@ class Callers:
         now = int(time.time())
         people = [{"sub": f"sub-{n}", "who": f"caller-{n}"} for n in range(CALLERS)]
         self.tokens = [issuer.id_token("ada", **person) for person in people]
-        good = self.tokens[0]
-        body = b'{"profile": "nobody"}'
+        old = {"iat": now - 7200, "auth_time": now - 7200, "exp": now - 60}
         self._bad = [
-            Asked(request(good[:-20] + "A" * 20), "INVALID_ID_TOKEN"),
-            Asked(
-                request(issuer.id_token("ada", iat=now - 7200, auth_time=now - 7200, exp=now - 60)),
-                "ID_TOKEN_EXPIRED",
-            ),
-            Asked(request(issuer.id_token("ada", aud="another-project")), "INVALID_ID_TOKEN"),
-            Asked(request(good, b'{"data": '), "INVALID_REQUEST"),
-            Asked(request(good, body), "UNKNOWN_PROFILE"),
+            bad
+            for token, person in zip(self.tokens[:BAD], people, strict=False)
+            for bad in (
+                Asked(request(token[:-20] + "A" * 20), "INVALID_ID_TOKEN"),
+                Asked(request(issuer.id_token("ada", **person, **old)), "ID_TOKEN_EXPIRED"),
+                Asked(request(issuer.id_token("ada", **person, aud="x")), "INVALID_ID_TOKEN"),
+                Asked(request(token, b'{"data": '), "INVALID_REQUEST"),
+                Asked(request(token, b'{"profile": "nobody"}'), "UNKNOWN_PROFILE"),
+            )
         ]
 
     def good(self, fault: str = "", reason: str = "") -> Asked:
@@ -219,7 +220,7 @@ async def stopped(running: Function, callers: Callers) -> None:
                 became["as expected" if got == asked.expected else got] += 1
                 answered.add(got)
 
-    Gemini.takes = 0.5
+    Gemini.takes = 0.5  # so that most callers wait for it
     asking = [asyncio.create_task(caller()) for _ in range(AT_ONCE)]
     await asyncio.sleep(1.5)
     under_way = {f"auth_tokens/{name}" for name in Gemini.under_way}
