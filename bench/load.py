@@ -204,16 +204,16 @@ async def many(running: Function, callers: Callers) -> None:
 async def stopped(running: Function, callers: Callers) -> None:
     """SIGTERM while `AT_ONCE` callers ask again and again."""
     client, became = Client(running.port), Counter[str]()
-    terminated = asyncio.Event()
+    signalled, terminated = asyncio.Event(), asyncio.Event()
     answered: set[str] = set()
 
     async def caller() -> None:
         while not terminated.is_set():
-            asked = callers.good()
+            asked, after = callers.good(), " after it" if signalled.is_set() else " before it"
             try:
                 got = outcome(await client.ask(asked.raw))
             except Lost as lost:
-                became["cut off" if lost.began else "closed, unanswered"] += 1
+                became["cut off" if lost.began else f"sent{after}, unanswered"] += 1
             except OSError:
                 became["refused to connect"] += 1
             else:
@@ -226,6 +226,7 @@ async def stopped(running: Function, callers: Callers) -> None:
     under_way = {f"auth_tokens/{name}" for name in Gemini.under_way}
     began = time.perf_counter()
     running.process.send_signal(signal.SIGTERM)
+    signalled.set()
     refused = await settled(lambda: connects(running.port), 0)
     refused_after = time.perf_counter() - began
     terminated.set()
