@@ -14,7 +14,7 @@ SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install-chr
 
 .DEFAULT_GOAL := help
 .PHONY: help ready run test test-slow attacks test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
-	requirements audit sbom bench clean
+	requirements audit sbom bench load clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ bench: $(READY) ## measure HTTP clients, limits in memory, and one instance unde
 	@.venv-bench/bin/python bench/http_clients.py
 	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
+
+load: $(READY) ## load one instance with good and bad requests; fails if a promise breaks (REQUESTS=2000: fewer)
+	@PYTHONPATH=. $(BIN)/python bench/load.py
 
 clean: ## remove everything that the other targets made
 	rm -rf .venv .venv-audit .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

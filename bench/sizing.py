@@ -12,27 +12,19 @@ import asyncio
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import uvloop
 from http_clients import Answering
+from instance import cpu, deployment, function, memory, stay_on_second_core
 from pyreqwest.client import ClientBuilder
 
-from emulator.function import Function
 from emulator.issuer import Issuer
-from emulator.server import Server
-from livetoken import lock
-from livetoken.compile.body import compile_policy
 
 AT_ONCE = (1, 20, 80, 250, 500, 1000)
 SECONDS = 4.0  # for each number of callers
 STARTS = 7
 GEMINI_TAKES = 0.150  # seconds
-TICKS = os.sysconf("SC_CLK_TCK")
 
 POLICY = b"""
 api_version = "v1alpha"
@@ -54,40 +46,6 @@ class Gemini(Answering):
     def _answer(self) -> None:
         if not self.transport.is_closing():
             super().on_message_complete()
-
-
-@contextmanager
-def function(environment: dict[str, str], folder: Path, cores: set[int]) -> Iterator[Function]:
-    """The function on some cores. This process stays on the second core."""
-    os.sched_setaffinity(0, cores)
-    try:
-        with (folder / "log").open("wb") as log, Function(environment, log=log) as running:
-            os.sched_setaffinity(0, {1})
-            running.wait_until_up()
-            yield running
-    finally:
-        os.sched_setaffinity(0, {1})
-
-
-def processes(group: int) -> list[Path]:
-    """The processes of the function: gunicorn's master and its worker."""
-    return [
-        each
-        for each in Path("/proc").iterdir()
-        if each.name.isdigit() and os.getpgid(int(each.name)) == group
-    ]
-
-
-def cpu(group: int) -> float:
-    """The CPU time of the function so far, in seconds."""
-    fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in processes(group)]
-    return sum(int(stat[11]) + int(stat[12]) for stat in fields) / TICKS
-
-
-def memory(group: int) -> float:
-    """The memory of the function in MiB (PSS: each shared page counts in part)."""
-    text = "".join((each / "smaps_rollup").read_text() for each in processes(group))
-    return sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:") / 1024
 
 
 async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
@@ -112,22 +70,10 @@ async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
 
 async def main() -> None:
     """Measure and print the table."""
-    os.sched_setaffinity(0, {1})
+    stay_on_second_core()
     gemini = await asyncio.get_running_loop().create_server(Gemini, "127.0.0.1", 0)
-    issuer = Issuer()
-    with tempfile.TemporaryDirectory() as name, Server(issuer.app) as issuer_at:
-        folder = Path(name)
-        file = folder / "policy.toml"
-        file.write_bytes(POLICY)
-        locked = lock.write(POLICY, compile_policy(POLICY))
-        lock.path_for(file).write_text(locked)
-        environment = {
-            "GEMINI_API_KEY": "key",
-            "POLICY_FILE": str(file),
-            "FIREBASE_PROJECT_ID": issuer.firebase_project,
-            "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
-            "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{gemini.sockets[0].getsockname()[1]}",
-        }
+    issuer, port = Issuer(), gemini.sockets[0].getsockname()[1]
+    with deployment(POLICY, issuer, port) as (environment, folder):
         tokens = [issuer.id_token("ada", sub=f"sub-{number}") for number in range(100)]
         for cores in ({0}, {0, 1}):
             starts = []

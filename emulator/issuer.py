@@ -25,9 +25,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Scope
 
 from emulator import jwt
 from emulator.people import PEOPLE, Kind
+from emulator.server import abort
 
 LIFE = 3600  # seconds that an ID token is valid
 BAD_PEM = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
@@ -53,7 +55,8 @@ class Issuer:
     age: int | None = None
     """Seconds in the `Age` header of the certificates, which caches between add."""
     key_fault: int | str | None = None
-    """How the certificates fail: "html", "badpem", "json", "slow", "huge", or an HTTP status."""
+    """How the certificates fail: "html", "badpem", "json", "slow", "huge", "truncated",
+    "reset", or an HTTP status."""
     key_delay: float = 30.0
     """Seconds that a "slow" answer takes."""
     fetches: int = 0
@@ -156,7 +159,7 @@ class Issuer:
         if fault == "slow":
             await asyncio.sleep(self.key_delay)
         elif fault is not None:
-            return _faulted(fault, served)
+            return _faulted(fault, served, request)
         headers = {"Cache-Control": f"public, max-age={self.max_age}, must-revalidate"}
         if self.age is not None:
             headers["Age"] = str(self.age)
@@ -203,7 +206,7 @@ def signing_key(bits: int = 2048) -> SigningKey:
     return SigningKey(private, pem.decode(), hashlib.sha1(pem).hexdigest())
 
 
-def _faulted(fault: int | str, served: Mapping[str, str]) -> Response:
+def _faulted(fault: int | str, served: Mapping[str, str], request: Request) -> Response:
     match fault:
         case int():
             return PlainTextResponse("the certificates are unavailable\n", fault)
@@ -215,6 +218,13 @@ def _faulted(fault: int | str, served: Mapping[str, str]) -> Response:
             return JSONResponse({"keys": [{"kid": kid} for kid in served]})
         case "huge":
             return StreamingResponse(_endless(), media_type="application/json")
+        case "truncated":
+            whole = json.dumps(served).encode()
+            head = {"Content-Length": str(len(whole))}
+            return StreamingResponse(_half(whole, request.scope), headers=head)
+        case "reset":
+            abort(request.scope)
+            return Response(status_code=499)
     return PlainTextResponse(f"unknown fault {fault}\n", 501)
 
 
@@ -223,3 +233,10 @@ async def _endless() -> AsyncIterator[bytes]:
     while True:
         yield b"a" * 65_536
         await asyncio.sleep(0)
+
+
+async def _half(whole: bytes, scope: Scope) -> AsyncIterator[bytes]:
+    """Half of a body; then the connection ends."""
+    yield whole[: len(whole) // 2]
+    await asyncio.sleep(0.02)
+    abort(scope)

@@ -8,10 +8,12 @@ email, a body or the text of an exception.
 import asyncio
 import hashlib
 import json
+import os
 import re
-import sys
+import select
 import time
 import traceback
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +26,12 @@ from livetoken.refusals import Detail, Reason, Refused
 
 # https://cloud.google.com/trace/docs/trace-context#legacy-http-header; callers can forge it.
 _TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/[0-9]{1,20})?(?:;o=[0-9])?")
+
+MAX_WAITING = 4000
+"""Lines that wait in memory at most while nobody reads the output; then the oldest are lost."""
+
+TRY_AGAIN = 0.5
+"""Seconds until lines that wait are written, if no other line comes first."""
 
 
 class Decision:
@@ -84,15 +92,48 @@ class Decision:
         }
 
 
-def write(line: dict[str, Any]) -> None:
-    """Write one line to standard output, without the values that are None.
+class _Output:
+    """A file descriptor that takes lines, and never makes the event loop wait for its reader.
 
-    If the output is full or closed, the line is lost, but no answer.
+    If it is closed or its disk is full, a line is lost. If it is a pipe that nobody reads, lines
+    wait in memory.
     """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: deque[bytes] = deque(maxlen=MAX_WAITING)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._again: asyncio.TimerHandle | None = None
+
+    def write(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what can be written now; try again later if lines are left.
+
+        A pipe that poll(2) calls writable takes 4 KiB at once (pipe(7)), and a line is shorter.
+        """
+        while self._waiting and self._poll.poll(0):
+            with suppress(OSError):
+                os.write(self._descriptor, self._waiting.popleft())
+        if self._waiting and self._again is None:
+            with suppress(RuntimeError):  # no event loop yet: the next line takes this one along
+                self._again = asyncio.get_running_loop().call_later(TRY_AGAIN, self._flush_again)
+
+    def _flush_again(self) -> None:
+        self._again = None
+        self._flush()
+
+
+_output = _Output(1)
+
+
+def write(line: dict[str, Any]) -> None:
+    """Write one line to standard output, without the values that are None."""
     known = {name: value for name, value in line.items() if value is not None}
-    with suppress(OSError):
-        sys.stdout.write(json.dumps(known) + "\n")
-        sys.stdout.flush()
+    _output.write(json.dumps(known).encode() + b"\n")
 
 
 def _trace(headers: Headers, project: str | None) -> str | None:

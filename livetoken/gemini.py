@@ -157,7 +157,7 @@ def _token_name(answer: fetch.Fetched) -> str:
         token = None
     name = token.get("name") if isinstance(token, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _unavailable(Detail.NOT_A_TOKEN, status=status, in_doubt=status == 200)
+        raise _unavailable(Detail.NOT_A_TOKEN, status=status, in_doubt=status < 300)
     return name
 
 

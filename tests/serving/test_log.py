@@ -192,10 +192,10 @@ def test_a_request_that_ends_without_an_answer_is_logged(
     error: BaseException,
     detail: str | None,
     error_type: str | None,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(type(error)), Decision(Headers(), None):
         raise error
-    line = json.loads(capsys.readouterr().out)
+    line = json.loads(capfd.readouterr().out)
     assert (line["reason"], line["severity"]) == ("INTERNAL", "ERROR")
     assert (line.get("detail"), line.get("error_type")) == (detail, error_type)
