@@ -26,7 +26,7 @@ MAX_HEADER = 1024
 # https://cloud.google.com/run/docs/troubleshooting
 _REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 # RFC 7515, 7.1. The signature of an unsigned token is empty (RFC 7519, 6.1).
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+_COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]*)", re.ASCII)
 # They say that the payload is not what it seems (RFC 7515, 4.1.10 and 4.1.11, RFC 7516, RFC 7797).
 _EXTENSIONS = frozenset({"crit", "b64", "zip", "enc", "cty"})
 
@@ -144,9 +144,7 @@ def _key_id(header: Mapping[str, Any], reason: Reason) -> str:
 
 
 def _object(segment: str) -> dict[str, Any]:
-    value = json.loads(
-        _bytes(segment).decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique
-    )
+    value = _DECODER.decode(_bytes(segment).decode())
     if not isinstance(value, dict):
         raise ValueError
     return value
@@ -158,6 +156,16 @@ def _bytes(segment: str) -> bytes:
     if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
         raise ValueError
     return data
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    """Whether a value is a time as Google's issuers write it: whole seconds since the epoch."""
+    return type(value) is int and value > 0
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether a text holds half a character, which JSON can express and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -172,11 +180,4 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _is_time(value: object) -> TypeGuard[int]:
-    """Whether a value is a time as Google's issuers write it: whole seconds since the epoch."""
-    return type(value) is int and value > 0
-
-
-def _has_surrogate(text: str) -> bool:
-    """Whether a text holds half a character, which JSON can express and UTF-8 cannot."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)

@@ -1,6 +1,7 @@
-"""A table at the end of the run: each family of attacks, how many, and what was answered.
+"""A table of the attacks at the end of a run: by family, how many there were and what was answered.
 
-Every test here calls `record_property` with a `family`, and with an `answer` for each request.
+Every test of `tests/attacks` calls `record_property` with its `family`, and with an `answer` for
+each request.
 """
 
 from collections import Counter, defaultdict
