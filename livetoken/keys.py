@@ -5,7 +5,7 @@
 | no keys yet | one fetch for all requests that wait; after a failure, none for 2 s |
 | fresh (`max-age`) | no fetch |
 | past `max-age`, for an hour | one request fetches, the others use the old keys |
-| an unknown key id | a fetch, unless the last was less than 30 s ago |
+| a key id that no set has | a fetch of every set, unless its last was less than 30 s ago |
 
 No background task fetches keys, because Cloud Run stops the CPU between requests.
 """

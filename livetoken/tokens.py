@@ -27,7 +27,7 @@ MAX_HEADER = 1024
 _REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 # RFC 7515, 7.1. The signature of an unsigned token is empty (RFC 7519, 6.1).
 _COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]*)", re.ASCII)
-# They say that the payload is not what it seems (RFC 7515, 4.1.10 and 4.1.11, RFC 7516, RFC 7797).
+# They change how the payload is read (RFC 7515, 4.1.10 and 4.1.11; RFC 7516, 4.1; RFC 7797, 3).
 _EXTENSIONS = frozenset({"crit", "b64", "zip", "enc", "cty"})
 
 
@@ -61,7 +61,7 @@ class SignedToken:
         except (ValueError, RecursionError):
             raise Refused(reason, Detail.TOKEN_MALFORMED) from None
         kid = _key_id(header, reason)
-        return cls(kid, f"{match[1]}.{match[2]}", match[2], signature, reason)
+        return cls(kid, text[: match.end(2)], match[2], signature, reason)
 
     def verify(self, keys: Iterable[RSAVerifier]) -> "Token":
         """Check the signature, and only then read the claims.
