@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from livetoken import fetch
-from livetoken.keys import KeySet
+from livetoken.keys import KeySet, find
 from livetoken.refusals import Detail, Reason, Refused
-from livetoken.tokens import CLOCK_SKEW, Token
+from livetoken.tokens import CLOCK_SKEW, SignedToken
 
 CHECK_TIMEOUT = 5.0  # seconds for the single-use check, including its access token
 RETRY_AFTER = 2  # seconds, if the check fails
@@ -84,10 +84,10 @@ class AppCheck:
         """
         if not token:
             raise Refused(Reason.APP_CHECK_FAILED, Detail.NO_TOKEN)
-        read = Token.read(token, Reason.APP_CHECK_FAILED)
+        signed = SignedToken.read(token, Reason.APP_CHECK_FAILED)
+        read = signed.verify((await find([self._keys], signed.kid)).values())
         if read.claims.get("iss") != self._issuer:
             read.refuse(Detail.ISSUER)
-        read.verify(await self._keys.key(read.kid))
         aud, now = read.claims.get("aud"), self._now()
         if not isinstance(aud, list) or not any(each in aud for each in self._audiences):
             read.refuse(Detail.AUDIENCE)

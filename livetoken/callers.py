@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from livetoken.caller import Caller
-from livetoken.keys import KeySet
+from livetoken.keys import KeySet, find
 from livetoken.refusals import Detail, Reason, Refused
-from livetoken.tokens import Token
+from livetoken.tokens import SignedToken, Token
 
 FIREBASE_ISSUER = "https://securetoken.google.com/"
 GOOGLE_ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -41,6 +41,7 @@ class Callers:
         self, issuers: Mapping[str, Issuer], *, now: Callable[[], float] = time.time
     ) -> None:
         self._issuers = issuers
+        self._key_sets = tuple({each.keys for each in issuers.values()})
         self._now = now
 
     async def identify(self, id_token: str) -> Caller:
@@ -49,12 +50,13 @@ class Callers:
         Raises:
             Refused: INVALID_ID_TOKEN, ID_TOKEN_EXPIRED or KEYS_UNAVAILABLE.
         """
-        token = Token.read(id_token, Reason.INVALID_ID_TOKEN)
+        signed = SignedToken.read(id_token, Reason.INVALID_ID_TOKEN)
+        keys = await find(self._key_sets, signed.kid)
+        token = signed.verify(keys.values())
         iss = token.claims.get("iss")
         issuer = self._issuers.get(iss) if isinstance(iss, str) else None
-        if issuer is None:
+        if issuer is None or keys.get(issuer.keys) not in token.keys:
             token.refuse(Detail.ISSUER)
-        token.verify(await issuer.keys.key(token.kid))
         return self._caller(issuer, token)
 
     def _caller(self, issuer: Issuer, token: Token) -> Caller:

@@ -18,7 +18,15 @@ MAX_LENGTH = 1000
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{(?:claim\.([^{}]+)\})?")
 _LITERAL = "$${"
-_REFUSED_CLASSES = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_REFUSED_CLASSES = frozenset({"Cc", "Cf", "Cn", "Co", "Zl", "Zp"})
+
+# Default_Ignorable_Code_Point, which is drawn as nothing: DerivedCoreProperties of Unicode 16.0,
+# https://www.unicode.org/Public/16.0.0/ucd/DerivedCoreProperties.txt
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ def mistake(value: object, max_length: int) -> Detail | None:
         return Detail.CLAIM_NOT_TEXT
     if len(value) > max_length:
         return Detail.CLAIM_TOO_LONG
-    if any(unicodedata.category(character) in _REFUSED_CLASSES for character in value):
+    classes = set(map(unicodedata.category, value))
+    if _IGNORABLE.search(value) or not classes.isdisjoint(_REFUSED_CLASSES):
         return Detail.CLAIM_CONTROL_CHARACTER
     return None
 

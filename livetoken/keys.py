@@ -5,7 +5,7 @@
 | no keys yet | one fetch for all requests that wait; after a failure, none for 2 s |
 | fresh (`max-age`) | no fetch |
 | past `max-age`, for an hour | one request fetches, the others use the old keys |
-| an unknown key id | a fetch, unless the last was less than 30 s ago |
+| a key id that no set has | a fetch of every set, unless its last was less than 30 s ago |
 
 No background task fetches keys, because Cloud Run stops the CPU between requests.
 """
@@ -16,7 +16,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -75,39 +75,40 @@ class KeySet:
         self._failure: Detail | None = None
         self._refresh: asyncio.Task[None] | None = None
 
-    async def key(self, kid: str) -> RSAVerifier:
-        """Return the key of that id.
+    def key(self, kid: str) -> RSAVerifier | None:
+        """Return the key of that id, or None if there is no such key that may still be used."""
+        return self._keys.get(kid) if self._usable() else None
 
-        Raises:
-            Refused: `unavailable` if keys cannot be fetched; `unknown` if there is no key of that
-                id among them.
-        """
-        now = self._now()
-        usable = now < self._fresh_until + STALE_FOR
-        stale = now >= self._fresh_until
-        if not usable:
-            await self._refreshed(RETRY_COLD)
-        elif kid not in self._keys or (stale and self._refresh is None):
-            await self._refreshed(RETRY_WARM)
-        usable = self._now() < self._fresh_until + STALE_FOR
-        if usable and kid in self._keys:
-            return self._keys[kid]
+    def renewal(self, kid: str) -> "asyncio.Task[None] | None":
+        """Return the fetch to wait for before the key of that id is used, or None."""
+        if not self._usable():
+            return self._fetching(RETRY_COLD)
+        if kid not in self._keys:
+            return self._fetching(RETRY_WARM)
+        is_due = self._now() >= self._fresh_until and self._refresh is None
+        return self._fetching(RETRY_WARM) if is_due else None
+
+    def missing(self) -> Refused:
+        """Return why there is no key of some id: `unknown`, or `unavailable` and when to retry."""
+        usable = self._usable()
         if usable and self._failure is None:
-            raise Refused(self._unknown, Detail.UNKNOWN_KEY)
+            return Refused(self._unknown, Detail.UNKNOWN_KEY)
         wait = self._fetched_at + (RETRY_WARM if usable else RETRY_COLD) - self._now()
-        raise Refused(self._unavailable, self._failure, retry_after=max(1, math.ceil(wait)))
+        return Refused(self._unavailable, self._failure, retry_after=max(1, math.ceil(wait)))
 
     async def warm(self) -> None:
         """Fetch the keys before the first request, which meets the failure if this fails."""
-        await self._refreshed(RETRY_COLD)
+        if fetch := self._fetching(RETRY_COLD):
+            await asyncio.shield(fetch)
 
-    async def _refreshed(self, spacing: float) -> None:
-        """Wait for one fetch, new or under way, unless the last was less than `spacing` s ago."""
-        if self._refresh is None:
-            if self._now() < self._fetched_at + spacing:
-                return
+    def _usable(self) -> bool:
+        return self._now() < self._fresh_until + STALE_FOR
+
+    def _fetching(self, spacing: float) -> "asyncio.Task[None] | None":
+        """Return a fetch, new or under way, or None if the last was less than `spacing` s ago."""
+        if self._refresh is None and self._now() >= self._fetched_at + spacing:
             self._refresh = asyncio.create_task(self._fetch())
-        await asyncio.shield(self._refresh)
+        return self._refresh
 
     async def _fetch(self) -> None:
         try:
@@ -144,18 +145,49 @@ class KeySet:
         return keys
 
 
+async def find(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
+    """Return the keys of that id, at least one, by the set that each is from.
+
+    Raises:
+        Refused: no set has one. If a set cannot be fetched, the key may be there, and the reason is
+            that set's `unavailable`, else `unknown`.
+    """
+    found = await _renewed(_keys(sets, kid), kid) or await _renewed(sets, kid)
+    if not found:
+        raise min((each.missing() for each in sets), key=lambda it: it.retry_after or math.inf)
+    return found
+
+
+async def _renewed(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
+    """Fetch the sets that are due, all at the same time, and return their keys of that id.
+
+    A set that hangs does not hold up a caller whose key is in another one.
+    """
+    fetches = {fetch for each in sets if (fetch := each.renewal(kid))}
+    while fetches:
+        done, fetches = await asyncio.wait(fetches, return_when=asyncio.FIRST_COMPLETED)
+        for fetch in done:
+            fetch.result()  # raises an unexpected error
+        if _keys(sets, kid):
+            break
+    return _keys(sets, kid)
+
+
+def _keys(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
+    return {each: key for each in sets if (key := each.key(kid))}
+
+
 def certificates(document: Mapping[str, Any]) -> Keys:
     """Read `{kid: PEM certificate}`, as Firebase and Google serve their keys.
 
-    Raises:
-        ValueError: the document has another shape.
+    What is not a certificate of an RSA key is skipped.
     """
     for kid, pem in document.items():
         if not isinstance(pem, str):
-            raise ValueError
+            continue
         try:
             key = load_pem_x509_certificate(pem.encode()).public_key()
-        except (InvalidVersion, UnsupportedAlgorithm):
+        except (ValueError, InvalidVersion, UnsupportedAlgorithm):
             continue
         if isinstance(key, RSAPublicKey):
             yield kid, key

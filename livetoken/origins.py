@@ -3,16 +3,15 @@
 import re
 from contextlib import suppress
 
+from pyreqwest.http import Url
 from starlette.datastructures import Headers
 
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.request import single
 
-ORIGIN = re.compile(
-    r"(?!https://.*:443$)(?!http://.*:80$)"
-    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
+_FORM = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
 )
-"""An origin as browsers serialise it (RFC 6454, section 6.2), except `null`."""
 
 PREFLIGHT = {
     "Allow": "POST, OPTIONS",
@@ -24,11 +23,24 @@ PREFLIGHT = {
 }
 
 
+def is_origin(text: str) -> bool:
+    """Whether a text is an origin as browsers serialise it (RFC 6454, section 6.2), except `null`.
+
+    An app's own scheme, such as capacitor, is one too. The host and port must be written as the URL
+    standard writes them: no default port, no 127.1.
+    """
+    try:
+        return bool(_FORM.fullmatch(text)) and str(Url(text)) in (text, f"{text}/")
+    except ValueError:
+        return False
+
+
 class Origins:
     """The allowed origins. `*` among them allows any."""
 
     def __init__(self, allowed: frozenset[str]) -> None:
-        self._allowed = allowed
+        self._any = "*" in allowed
+        self._allowed = (allowed - {"*"}) | ({"null"} if self._any else set())
 
     def check(self, headers: Headers) -> str | None:
         """Return the request's origin, or None if it has none, such as a phone's.
@@ -39,9 +51,9 @@ class Origins:
         origin = single(headers, "origin", Reason.ORIGIN_NOT_ALLOWED)
         if origin is None or origin in self._allowed:
             return origin
-        if "*" not in self._allowed:
+        if not self._any:
             raise Refused(Reason.ORIGIN_NOT_ALLOWED)
-        if origin != "null" and not ORIGIN.fullmatch(origin):
+        if not is_origin(origin):
             raise Refused(Reason.ORIGIN_NOT_ALLOWED, Detail.NOT_AN_ORIGIN)
         return origin
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from livetoken import limits
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.origins import ORIGIN
+from livetoken.origins import is_origin
 from livetoken.policy import Policy
 
 GEMINI = "https://generativelanguage.googleapis.com"
@@ -216,7 +216,7 @@ class _Reader:
 
 def origin_mistake(origin: str) -> str | None:
     """Return what is wrong with an allowed origin (RFC 6454), or None. `*` allows any."""
-    host = _host(origin) if ORIGIN.fullmatch(origin) else None
+    host = _host(origin) if is_origin(origin) else None
     if origin != "*" and host is None:
         form = "https://app.example.com: lower case, no path, no final slash"
         return f"is not written as browsers send it, such as {form}"

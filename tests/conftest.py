@@ -6,6 +6,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from attack_table import pytest_terminal_summary as pytest_terminal_summary
 from google.genai import errors
 from policies import Check
 from stack import Stack, stack

@@ -187,7 +187,10 @@ class ClaimTable(SettingsTable):
         most, default = table.get("max_length"), table.get("default")
         most = most if type(most) is int else instruction.MAX_LENGTH
         if isinstance(default, str) and instruction.mistake(default, most):
-            yield ("default",), "must be at most max_length long, without control characters"
+            yield (
+                ("default",),
+                "must be at most max_length long, without invisible characters",
+            )
 
 
 class ProfileTable(SettingsTable):

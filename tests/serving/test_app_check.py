@@ -143,7 +143,7 @@ def test_an_expired_token_is_refused(guard: Stack) -> None:
 
 
 def test_id_tokens_and_app_check_tokens_are_never_confused(guard: Stack) -> None:
-    assert refused_as(guard, guard.issuer.id_token("ada")) == "ISSUER"
+    assert refused_as(guard, guard.issuer.id_token("ada")) == "UNKNOWN_KEY"
     check = guard.app_check.token()
     answer = guard.ask(token=check, headers={HEADER: check})
     assert answer.is_refusal(Reason.INVALID_ID_TOKEN)

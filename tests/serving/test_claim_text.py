@@ -4,6 +4,7 @@ import unicodedata
 from collections import defaultdict
 
 import pytest
+from hidden import HIDDEN
 
 from livetoken.caller import Caller
 from livetoken.instruction import ClaimText, fill, placeholders
@@ -61,11 +62,13 @@ def text(value: object, *, length: int = 20, default: str | None = None) -> str 
         return refused.detail
 
 
-def test_control_and_format_characters_are_refused_and_no_others() -> None:
+def test_characters_that_cannot_be_seen_are_refused_and_no_others() -> None:
     classes = defaultdict(list)
     for character in map(chr, range(0x110000)):
-        classes[unicodedata.category(character)].append(character)
-    for category, at_least in {"Cc": 65, "Cf": 163, "Zl": 1, "Zp": 1}.items():
+        hidden = character in HIDDEN
+        classes["hidden" if hidden else unicodedata.category(character)].append(character)
+    least = {"Cc": 65, "Cf": 163, "Cn": 66, "Co": 137_468, "Zl": 1, "Zp": 1, "hidden": 267}
+    for category, at_least in least.items():
         members = classes.pop(category)
         assert len(members) >= at_least
         for value in members:

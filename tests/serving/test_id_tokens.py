@@ -1,11 +1,13 @@
 """Whose ID tokens are accepted, and which of their claims. `test_tokens` has the rest."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from asking import refused
 from stack import Stack
+from unfit_keys import STRANGER
 
 from livetoken.callers import issuers
 from livetoken.refusals import Reason
@@ -105,13 +107,28 @@ def test_one_issuers_keys_check_no_tokens_of_the_other(
     livetoken: Stack, person: str, kind: Any
 ) -> None:
     claims = livetoken.issuer.claims(person)
-    assert refused_as(livetoken, livetoken.issuer.sign(claims, kind=kind)) == "UNKNOWN_KEY"
+    assert refused_as(livetoken, livetoken.issuer.sign(claims, kind=kind)) == "ISSUER"
 
 
 def test_a_key_id_of_one_issuer_under_the_key_of_the_other_is_refused(livetoken: Stack) -> None:
     claims, kid = livetoken.issuer.claims("ada"), livetoken.issuer.header("firebase")["kid"]
     token = livetoken.issuer.sign(claims, kind="google", header={"kid": kid})
     assert refused_as(livetoken, token) == "SIGNATURE"
+
+
+def test_a_key_id_of_both_issuers_is_the_key_of_each_for_its_own_tokens(alone: Stack) -> None:
+    issuer, kid = alone.issuer, alone.issuer.kid("firebase")
+    firebase, google = issuer.keys["firebase"][-1], issuer.keys["google"][-1]
+    issuer.keys["google"].append(replace(google, kid=kid))
+    with alone.running() as livetoken:
+        for person, own, other in (("ada", firebase, google), ("grace", google, firebase)):
+            claims, header = issuer.claims(person), {"kid": kid}
+            genuine = issuer.sign(claims, header=header, key=own.private)
+            assert livetoken.ask(token=genuine).status == 200
+            forged = issuer.sign(claims, header=header, key=other.private)
+            assert refused_as(livetoken, forged) == "ISSUER"
+            strange = issuer.sign(claims, header=header, key=STRANGER)
+            assert refused_as(livetoken, strange) == "SIGNATURE"
 
 
 def test_a_signature_that_cloud_run_removed_is_logged_as_that(livetoken: Stack) -> None:

@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from asking import in_a_loop
 from google.auth.crypt import RSAVerifier
 from stack import Stack, until
 
-from emulator.issuer import Issuer, signing_key
+from emulator.issuer import BAD_PEM, Issuer, signing_key
 from emulator.server import Server
 from livetoken import fetch, keys
 from livetoken.keys import KeySet
@@ -58,6 +60,15 @@ def test_one_issuers_missing_keys_do_not_refuse_the_other_issuers_callers(alone:
         assert livetoken.ask(token=alone.issuer.id_token("grace")).status == 200
 
 
+@pytest.mark.parametrize("bad", [BAD_PEM, "", "café", None, 7, ["a"], {"kid": "a"}])
+def test_one_bad_certificate_is_passed_over(alone: Stack, bad: Any) -> None:
+    alone.issuer.also = lambda: {"bad": bad}
+    with alone.running() as livetoken:
+        assert livetoken.ask().status == 200
+        token = alone.issuer.sign(alone.issuer.claims("ada"), header={"kid": "bad"})
+        assert livetoken.ask(token=token).is_refusal(Reason.INVALID_ID_TOKEN)
+
+
 # ------------------------------------------------------------------ with a clock to set
 
 
@@ -67,13 +78,19 @@ class Cache:
     def __init__(self, issuer: Issuer, url: str) -> None:
         self.issuer = issuer
         self.seconds = 1000.0
-        self.keys = KeySet(
-            fetch.Http(), f"{url}/keys/firebase", keys.certificates, now=lambda: self.seconds
+        self.keys, self.others = (
+            KeySet(fetch.Http(), f"{url}/keys/{kind}", keys.certificates, now=lambda: self.seconds)
+            for kind in ("firebase", "google")
         )
         self.kid: str = issuer.header("firebase")["kid"]
 
     async def key(self, kid: str | None = None) -> RSAVerifier:
-        return await self.keys.key(kid or self.kid)
+        (key,) = (await keys.find([self.keys], kid or self.kid)).values()
+        return key
+
+    async def both(self, kid: str) -> set[KeySet]:
+        """Which of the two sets have a key."""
+        return {*await keys.find([self.keys, self.others], kid)}
 
     async def reason(self, kid: str | None = None) -> Reason:
         with pytest.raises(Refused) as refusal:
@@ -251,3 +268,83 @@ async def test_on_a_machine_that_just_booted_no_keys_look_usable(cache: Cache) -
     cache.issuer.key_fault = None
     cache.seconds += keys.RETRY_COLD
     await cache.key()
+
+
+# ------------------------------------------------------------------ several sets
+
+
+@in_a_loop
+async def test_a_key_is_found_in_each_set_that_has_it(cache: Cache) -> None:
+    google = cache.issuer.keys["google"]
+    assert await cache.both(cache.kid) == {cache.keys}
+    assert await cache.both(google[0].kid) == {cache.others}
+    google.append(replace(google[0], kid=cache.kid))
+    cache.seconds += 601
+    await cache.both(google[0].kid)
+    assert await cache.both(cache.kid) == {cache.keys, cache.others}
+
+
+@in_a_loop
+async def test_while_one_set_has_the_key_the_other_is_not_fetched(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.key_fault = 500
+    for _ in range(5):
+        assert await cache.both(cache.kid) == {cache.keys}
+        cache.seconds += keys.RETRY_COLD
+    assert cache.issuer.fetches == 1
+
+
+@in_a_loop
+async def test_a_key_that_moved_to_another_set_is_found(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.keys["google"].append(cache.issuer.keys["firebase"][0])
+    cache.issuer.rotate("firebase")
+    cache.issuer.drop_old("firebase")
+    cache.seconds += 601
+    assert await cache.both(cache.kid) == {cache.others}
+
+
+@in_a_loop
+async def test_two_sets_are_fetched_at_the_same_time(cache: Cache) -> None:
+    """One after the other, the second fetch would start after the deadline of the first."""
+    cache.issuer.key_fault = "slow"
+    waiting = asyncio.create_task(cache.both("new"))
+    await asyncio.to_thread(until, lambda: cache.issuer.fetches == 2, keys.FETCH_TIMEOUT - 2)
+    waiting.cancel()
+
+
+@in_a_loop
+async def test_a_set_that_hangs_holds_up_no_caller_of_the_other(cache: Cache) -> None:
+    cache.issuer.key_fault = "slow"
+    hanging = asyncio.create_task(keys.find([cache.others], "new"))
+    await asyncio.to_thread(until, lambda: cache.issuer.fetches == 1)
+    cache.issuer.key_fault = None
+    assert await cache.both(cache.kid) == {cache.keys}
+    assert not hanging.done()
+    hanging.cancel()
+
+
+@in_a_loop
+async def test_an_unknown_key_is_unavailable_while_one_set_cannot_be_fetched(cache: Cache) -> None:
+    await cache.key()
+    cache.issuer.key_fault = 500
+    with pytest.raises(Refused) as refusal:
+        await cache.both("new")
+    assert refusal.value.reason is Reason.KEYS_UNAVAILABLE
+    assert refusal.value.retry_after == keys.RETRY_COLD
+    assert await cache.both(cache.kid) == {cache.keys}
+    cache.issuer.key_fault = None
+    cache.seconds += keys.RETRY_WARM
+    with pytest.raises(Refused) as refusal:
+        await cache.both("new")
+    assert refusal.value.reason is Reason.INVALID_ID_TOKEN
+
+
+@in_a_loop
+async def test_junk_fetches_each_set_once_in_half_a_minute(cache: Cache) -> None:
+    for _ in range(3):
+        for number in range(20):
+            with pytest.raises(Refused):
+                await cache.both(f"junk{number}")
+        cache.seconds += keys.RETRY_WARM
+    assert cache.issuer.fetches == 6

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hidden import HIDDEN
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from stack import Answer, Stack, stack
@@ -46,10 +47,21 @@ HOSTILE: dict[str, Any] = {
 
 # ------------------------------------------------------------------ inputs
 
+REFUSED = HIDDEN | {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 PIECES = ("You teach", " ", '"', "\\", "$", "{", "}", "$${", "${claim.level}", "${claim.a.b}")
 BAD_PIECES = ("${", "${level}", "${claim.nobody}", "${claim.}")
 TEXTS = st.text(max_size=6) | st.sampled_from(
-    ["pro", "B1", "${claim.level}", "$${", '"},"uses":0,"x":{"', "\u202e", "a\nb", "\u200b", "é"]
+    [
+        "pro",
+        "B1",
+        "${claim.level}",
+        "$${",
+        '"},"uses":0,"x":{"',
+        "\u202e",
+        "a\nb",
+        "\u200b",
+        "\ufe0f",
+    ]
 )
 SCALARS = st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, 1.5]) | TEXTS
 VALUES = SCALARS | st.none() | st.lists(SCALARS, max_size=2) | st.just({"b": "deep"})
@@ -167,7 +179,7 @@ def instruction(profile: dict[str, Any], claims: dict[str, Any]) -> str | None:
     for name, rule in profile.get("claims", {}).items():
         (value, *_) = [*found(claims, name), rule.get("default")]
         fits = isinstance(value, str) and len(value) <= rule["max_length"]
-        if not fits or {"Cc", "Cf", "Zl", "Zp", "Cs"} & {*map(unicodedata.category, value)}:
+        if not fits or not REFUSED.isdisjoint([*value, *map(unicodedata.category, value)]):
             return None
         said[name] = value
     text: str = profile["config"].get("system_instruction", "")

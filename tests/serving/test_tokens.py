@@ -1,5 +1,6 @@
 """What ID tokens and App Check tokens have in common: form, header, signature and claims."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def kind(request: pytest.FixtureRequest, function: Stack) -> Kind:
 
 # ------------------------------------------------------------------ the form
 
-BYTES = ((b"[]", b"{}"), (b"7", b"{}"), (b"{}", b"[]"), (b"\xff\xfe", b"{}"), (b"\0{\0}", b"{}"))
+NO_HEADERS = (b"[]", b"7", b"\xff\xfe", b"\0{\0}")
 NESTED = (b"[" * 1000, b"[" * 3000, b'{"a":' * 700)
 
 
@@ -80,7 +81,7 @@ NESTED = (b"[" * 1000, b"[" * 3000, b'{"a":' * 700)
         *("x", "a.b", "a.b.c", "a.b.c.d", "..", "null", "e30.e30.", ".e30.e30", "e30.e30.AA"),
         *("e30.e30.e30=", "e30+.e30.e30", "e30.e30.e30e3", "~~~~.e30.e30"),
         *("{token}.", "{token}=", ".{token}"),
-        *(f"{base64url(header)}.{base64url(payload)}.AA" for header, payload in BYTES),
+        *(f"{base64url(header)}.e30.AA" for header in NO_HEADERS),
     ],
 )
 def test_a_malformed_token_is_refused(kind: Kind, token: str) -> None:
@@ -92,8 +93,32 @@ def test_a_malformed_token_is_refused(kind: Kind, token: str) -> None:
 @pytest.mark.parametrize("where", ["header", "payload"])
 def test_deeply_nested_json_is_refused(kind: Kind, nested: bytes, where: str) -> None:
     header, payload = (nested, b"{}") if where == "header" else (kind.header, nested)
-    token = f"{base64url(header)}.{base64url(payload)}.AA"
-    assert kind.refused(token) == "TOKEN_MALFORMED"
+    assert kind.refused(kind.issuer.sign_raw(header, payload)) == "TOKEN_MALFORMED"
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"7", b"{", b"\xff", b"", *NESTED])
+def test_claims_are_not_read_before_the_signature_is_verified(kind: Kind, payload: bytes) -> None:
+    token = f"{base64url(kind.header)}.{base64url(payload) or 'A'}.AA"
+    assert kind.refused(token) == "SIGNATURE"
+
+
+@pytest.mark.parametrize(("length", "detail"), [(1024, None), (1026, "TOKEN_MALFORMED")])
+def test_a_header_is_at_most_1_kib(kind: Kind, length: int, detail: str | None) -> None:
+    bare = as_json({**json.loads(kind.header), "pad": ""})
+    header = bare[:-2] + b"a" * (length * 3 // 4 - len(bare)) + b'"}'
+    token = kind.issuer.sign_raw(header, as_json(kind.claims()))
+    assert token.index(".") == length
+    assert (kind.refused(token) if detail else kind.ask(token).status) == (detail or 200)
+
+
+@pytest.mark.parametrize("where", ["header", "payload"])
+def test_a_name_that_occurs_twice_is_refused(kind: Kind, where: str) -> None:
+    header, payload = kind.header, as_json(kind.claims())
+    if where == "header":
+        header = header[:-1] + b', "kid": "' + kind.kid.encode() + b'"}'
+    else:
+        payload = payload[:-1] + b', "a": {"b": 1, "b": 1}}'
+    assert kind.refused(kind.issuer.sign_raw(header, payload)) == "TOKEN_MALFORMED"
 
 
 def test_deeply_nested_signed_claims_are_never_a_500(kind: Kind) -> None:
@@ -147,15 +172,25 @@ def test_an_unsigned_token_is_refused(kind: Kind) -> None:
     for also in ({"typ": "JWT"}, {"kid": kind.kid}):
         header = base64url(as_json({"alg": "none", **also}))
         for token in (f"{header}.{claims}.", f"{header}.{claims}.AA", f"{header}.{claims}"):
-            assert kind.refused(token) in ("TOKEN_MALFORMED", "ALGORITHM")
+            whole = token.count(".") == 2
+            assert kind.refused(token) == ("ALGORITHM" if whole else "TOKEN_MALFORMED")
+
+
+@pytest.mark.parametrize(
+    "header", [{"b64": False}, {"zip": "DEF"}, {"cty": "JWT"}, {"enc": "A128GCM"}, {"crit": None}]
+)
+def test_a_header_that_changes_how_the_payload_is_read_is_refused(
+    kind: Kind, header: dict[str, Any]
+) -> None:
+    assert kind.refused(kind.issuer.sign(kind.claims(), header=header)) == "CRITICAL_HEADER"
 
 
 def test_any_other_signature_is_refused(kind: Kind) -> None:
     claims = kind.claims()
     signed, _, signature = kind.issuer.sign(claims).rpartition(".")
     other = kind.token(sub="another").rpartition(".")[2]
-    wrong = ("AA", other, base64url(bytes(256)), base64url(b"\xff" * 512))
-    for sent in (*wrong, signature[:-4], signature[4:]):
+    wrong = ("", "AA", other, base64url(bytes(256)), base64url(b"\xff" * 512))
+    for sent in (*wrong, signature[:-6], signature[4:]):
         assert kind.refused(f"{signed}.{sent}") == "SIGNATURE"
     header, payload, _ = kind.token(sub="another").split(".")
     assert kind.refused(f"{header}.{payload}.{signature}") == "SIGNATURE"

@@ -1,0 +1,150 @@
+"""Compare refusals with a mint: the CPU time of a request that each check refuses.
+
+    PYTHONPATH=. .venv/bin/python bench/refusals.py
+
+The function runs on one core. The callers, the issuer and a stand-in of Gemini share the other
+core. The stand-in answers at once, over TLS. Requests of each kind are sent one after the other
+over a kept-alive connection, a few hundred of one kind and then of the next, in several rounds. CPU
+is that of the function alone, and each value is the median of the rounds.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from http_clients import Answering
+from pyreqwest.client import Client, ClientBuilder
+from sizing import POLICY, cpu, function
+
+from emulator import jwt
+from emulator.issuer import Issuer
+from emulator.server import Server
+from emulator.tls import certificate
+from livetoken import lock
+from livetoken.compile.body import compile_policy
+
+REQUESTS, ROUNDS = 600, 7  # of each kind
+MOST = 0.25  # of a mint
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of request and its answer. A mint is the first kind."""
+
+    name: str
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes = b"{}"
+
+
+def kinds(issuer: Issuer) -> Iterator[Kind]:
+    """Every kind of request, with tokens that are valid for an hour."""
+
+    def token(name: str, token: str, status: int = 401, reason: str = "INVALID_ID_TOKEN") -> Kind:
+        return Kind(name, status, reason, {"authorization": f"Bearer {token}"})
+
+    def junk(name: str, claims: bytes, signature: bytes = bytes(256)) -> Kind:
+        """A genuine header over claims that nobody signed."""
+        return token(name, issuer.sign_raw(head, claims, signature=signature))
+
+    def header(name: str, **entries: object) -> Kind:
+        return token(name, issuer.sign(claims, header=entries))
+
+    good, claims = issuer.id_token("ada"), issuer.claims("ada")
+    head = jwt.as_json(issuer.header("firebase"))
+    genuine = {"authorization": f"Bearer {good}"}
+    yield Kind("mint", 200, "", genuine)
+    yield Kind("no credential", 401, "NO_CREDENTIAL", {})
+    yield Kind("not bearer", 401, "NO_CREDENTIAL", {"authorization": f"Basic {good}"})
+    yield token("malformed", "a.b.c")
+    yield token("8 KiB of dots", "." * 8000)
+    yield token("8 KiB, malformed at its end", "a." + "a" * 8000 + ".a~")
+    yield header("algorithm", alg="HS256")
+    yield header("unknown key", kid="unheard-of")
+    yield junk("junk signature", jwt.as_json(claims))
+    yield junk("junk: 1,800 empty lists", b"[" + b"[]," * 1799 + b"[]]")
+    yield junk("junk: nested 900 deep", b"[" * 900 + b"]" * 900)
+    yield junk("junk: 5 KiB of signature", b"{}", bytes(5000))
+    yield header("8 KiB of text in the header", pad="a" * 5000)
+    yield header("8 KiB of lists in the header", pad=[[]] * 1400)
+    yield header("1 KiB of lists in the header", kid="x", pad=[[]] * 160)
+    late = int(time.time()) - 60
+    yield token("expired", issuer.id_token("ada", exp=late), reason="ID_TOKEN_EXPIRED")
+    yield token("wrong audience", issuer.id_token("ada", aud="other"))
+    yield token("wrong issuer", issuer.id_token("ada", iss="other"))
+    yield token("anonymous", issuer.id_token("guest"), 403, "NOT_ALLOWED")
+    yield Kind("unknown profile", 404, "UNKNOWN_PROFILE", genuine, b'{"profile": "none"}')
+    keys = json.dumps({f"{number:x}": 0 for number in range(950)}, separators=(",", ":"))
+    yield Kind("8 KiB of names in the body", 400, "INVALID_REQUEST", genuine, keys.encode())
+    lists = b'{"profile": [' + b"[]," * 2700 + b"[]]}"
+    yield Kind("8 KiB of lists in the body", 400, "INVALID_REQUEST", genuine, lists)
+
+
+async def ask(client: Client, url: str, kind: Kind) -> None:
+    """Send requests of one kind, and check the first answer."""
+    headers = {"content-type": "application/json", **kind.headers}
+    for number in range(REQUESTS):
+        request = client.post(url).headers(headers).body_bytes(kind.body).build()
+        answer = await request.send()
+        text = await answer.text()
+        assert answer.status == kind.status, (kind.name, text)
+        assert number or kind.reason in text, (kind.name, text)
+
+
+async def main() -> None:
+    """Measure and print the table."""
+    os.sched_setaffinity(0, {1})
+    issuer = Issuer()
+    with tempfile.TemporaryDirectory() as name, Server(issuer.app) as issuer_at:
+        folder = Path(name)
+        made = certificate(folder)
+        trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        trusted.load_cert_chain(made.cert_file, made.key_file)
+        loop = asyncio.get_running_loop()
+        gemini = await loop.create_server(Answering, "127.0.0.1", 0, ssl=trusted)
+        file = folder / "policy.toml"
+        file.write_bytes(POLICY)
+        lock.path_for(file).write_text(lock.write(POLICY, compile_policy(POLICY)))
+        environment = {
+            "GEMINI_API_KEY": "key",
+            "POLICY_FILE": str(file),
+            "FIREBASE_PROJECT_ID": issuer.firebase_project,
+            "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
+            "GOOGLE_CLIENT_IDS": issuer.google_client_id,
+            "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
+            "SSL_CERT_FILE": str(made.ca_file),
+            "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{gemini.sockets[0].getsockname()[1]}",
+        }
+        used: dict[str, list[float]] = {}
+        client = ClientBuilder().no_proxy().http1_only().build()
+        async with client:
+            with function(environment, folder, {0}) as running:
+                for round_number in range(ROUNDS + 1):  # the first one warms up
+                    for kind in kinds(issuer):
+                        before = cpu(running.process.pid)
+                        await ask(client, running.url, kind)
+                        if round_number:
+                            spent = cpu(running.process.pid) - before
+                            used.setdefault(kind.name, []).append(spent / REQUESTS)
+    medians = {name: statistics.median(values) for name, values in used.items()}
+    print(f"{'request':<30}{'CPU, µs':>9}{'of a mint':>12}")
+    for name, seconds in medians.items():
+        ratio = seconds / medians["mint"]
+        over = "  over" if name != "mint" and ratio > MOST else ""
+        print(f"{name:<30}{seconds * 1e6:>9,.0f}{ratio:>12.2f}{over}")
+
+
+if __name__ == "__main__":
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("This needs two cores.")
+    uvloop.run(main())
