@@ -109,7 +109,7 @@ sbom: $(READY_AUDIT) ## write build/sbom.json: what a deployed function consists
 bench: $(READY) ## measure HTTP clients, limits in memory, and one instance under load
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
 		.venv-bench/bin/pip install --quiet -r requirements/bench.txt; }
-	@.venv-bench/bin/python bench/http_clients.py
+	@PYTHONPATH=. .venv-bench/bin/python bench/http_clients.py
 	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
 

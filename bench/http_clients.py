@@ -83,6 +83,18 @@ def with_pyreqwest(url: str) -> Ask:
     return ask
 
 
+def with_livetoken(url: str) -> Ask:
+    from livetoken.fetch import Http
+
+    http = Http()
+
+    async def ask() -> tuple[int, bytes]:
+        answer = await http.post(url, BODY, credentials={"x-goog-api-key": "k" * 39}, seconds=6)
+        return answer.status, answer.body
+
+    return ask
+
+
 def with_urllib3(url: str) -> Ask:
     import urllib3
 
@@ -163,7 +175,8 @@ def python(*arguments: str) -> float:
 
 def import_time(name: str) -> float:
     """The CPU time of an import, in milliseconds."""
-    module = "pyreqwest.client" if name == "pyreqwest" else name
+    modules = {"pyreqwest": "pyreqwest.client", "livetoken": "livetoken.fetch"}
+    module = modules.get(name, name)
     return python(
         "-c",
         "import time, uvloop, uvicorn, uvicorn.protocols.http.httptools_impl\n"

@@ -22,15 +22,14 @@ from pathlib import Path
 
 import uvloop
 from http_clients import Answering
-from pyreqwest.client import Client, ClientBuilder
-from sizing import POLICY, cpu, function
+from instance import cpu, deployment, function, stay_on_second_core
+from raw_http import Client, request
+from sizing import POLICY
 
 from emulator import jwt
 from emulator.issuer import Issuer
 from emulator.server import Server
 from emulator.tls import certificate
-from livetoken import lock
-from livetoken.compile.body import compile_policy
 
 REQUESTS, ROUNDS = 600, 7  # of each kind
 MOST = 0.25  # of a mint
@@ -90,49 +89,45 @@ def kinds(issuer: Issuer) -> Iterator[Kind]:
     yield Kind("8 KiB of lists in the body", 400, "INVALID_REQUEST", genuine, lists)
 
 
-async def ask(client: Client, url: str, kind: Kind) -> None:
-    """Send requests of one kind, and check the first answer."""
-    headers = {"content-type": "application/json", **kind.headers}
-    for number in range(REQUESTS):
-        request = client.post(url).headers(headers).body_bytes(kind.body).build()
-        answer = await request.send()
-        text = await answer.text()
-        assert answer.status == kind.status, (kind.name, text)
-        assert number or kind.reason in text, (kind.name, text)
+def as_bytes(kind: Kind) -> bytes:
+    """The bytes of a request."""
+    return request(None, kind.body, "".join(f"{k}: {v}\r\n" for k, v in kind.headers.items()))
+
+
+async def ask(client: Client, kind: Kind) -> None:
+    """Send requests of one kind, and check the answers."""
+    asked = as_bytes(kind)
+    for _ in range(REQUESTS):
+        answer = await client.ask(asked)
+        assert answer.status == kind.status, (kind.name, answer.body)
+        assert kind.reason.encode() in answer.body, (kind.name, answer.body)
 
 
 async def main() -> None:
     """Measure and print the table."""
-    os.sched_setaffinity(0, {1})
+    stay_on_second_core()
     issuer = Issuer()
-    with tempfile.TemporaryDirectory() as name, Server(issuer.app) as issuer_at:
-        folder = Path(name)
-        made = certificate(folder)
-        trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        trusted.load_cert_chain(made.cert_file, made.key_file)
+    with tempfile.TemporaryDirectory() as name, Server(issuer.app) as google:
+        made = certificate(Path(name))
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(made.cert_file, made.key_file)
         loop = asyncio.get_running_loop()
-        gemini = await loop.create_server(Answering, "127.0.0.1", 0, ssl=trusted)
-        file = folder / "policy.toml"
-        file.write_bytes(POLICY)
-        lock.path_for(file).write_text(lock.write(POLICY, compile_policy(POLICY)))
-        environment = {
-            "GEMINI_API_KEY": "key",
-            "POLICY_FILE": str(file),
-            "FIREBASE_PROJECT_ID": issuer.firebase_project,
-            "FIREBASE_KEYS_URL": f"{issuer_at.url}/keys/firebase",
-            "GOOGLE_CLIENT_IDS": issuer.google_client_id,
-            "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
-            "SSL_CERT_FILE": str(made.ca_file),
-            "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{gemini.sockets[0].getsockname()[1]}",
-        }
+        gemini = await loop.create_server(Answering, "127.0.0.1", 0, ssl=tls)
+        port = gemini.sockets[0].getsockname()[1]
         used: dict[str, list[float]] = {}
-        client = ClientBuilder().no_proxy().http1_only().build()
-        async with client:
-            with function(environment, folder, {0}) as running:
+        with deployment(POLICY, issuer, port) as (variables, folder):
+            variables |= {
+                "SSL_CERT_FILE": str(made.ca_file),
+                "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{port}",
+                "GOOGLE_CLIENT_IDS": issuer.google_client_id,
+                "GOOGLE_KEYS_URL": f"{google.url}/keys/google",
+            }
+            with function(variables, folder, {0}) as running:
+                client = Client(running.port)
                 for round_number in range(ROUNDS + 1):  # the first one warms up
                     for kind in kinds(issuer):
                         before = cpu(running.process.pid)
-                        await ask(client, running.url, kind)
+                        await ask(client, kind)
                         if round_number:
                             spent = cpu(running.process.pid) - before
                             used.setdefault(kind.name, []).append(spent / REQUESTS)

@@ -17,7 +17,7 @@ import time
 import uvloop
 from http_clients import Answering
 from instance import cpu, deployment, function, memory, stay_on_second_core
-from pyreqwest.client import ClientBuilder
+from raw_http import Client, request
 
 from emulator.issuer import Issuer
 
@@ -48,23 +48,21 @@ class Gemini(Answering):
             super().on_message_complete()
 
 
-async def callers(url: str, tokens: list[str], at_once: int) -> list[float]:
+async def callers(port: int, tokens: list[str], at_once: int) -> list[float]:
     """Let callers send requests for `SECONDS`. Returns the seconds that each answer took."""
     took: list[float] = []
-    builder = ClientBuilder().no_proxy().http1_only().pool_max_idle_per_host(at_once)
+    client = Client(port)
     end = time.perf_counter() + SECONDS
-    async with builder.build() as client:
 
-        async def caller(number: int) -> None:
-            credential = f"Bearer {tokens[number % len(tokens)]}"
-            while (began := time.perf_counter()) < end:
-                request = client.post(url).header("authorization", credential).build()
-                answer = await request.send()
-                assert answer.status == 200, await answer.text()
-                await answer.bytes()
-                took.append(time.perf_counter() - began)
+    async def caller(number: int) -> None:
+        asked = request(tokens[number % len(tokens)])
+        while (began := time.perf_counter()) < end:
+            answer = await client.ask(asked)
+            assert answer.status == 200, answer.body
+            took.append(time.perf_counter() - began)
 
-        await asyncio.gather(*map(caller, range(at_once)))
+    await asyncio.gather(*map(caller, range(at_once)))
+    client.close()
     return took
 
 
@@ -85,10 +83,10 @@ async def main() -> None:
         print("\nat once    mints/s   CPU a mint, ms   CPU busy   p50, ms   p99, ms   memory, MiB")
         with function(environment, folder, {0}) as running:
             group = running.process.pid
-            await callers(running.url, tokens, 1)
+            await callers(running.port, tokens, 1)
             for at_once in AT_ONCE:
                 before, began = cpu(group), time.perf_counter()
-                took = sorted(await callers(running.url, tokens, at_once))
+                took = sorted(await callers(running.port, tokens, at_once))
                 used, passed = cpu(group) - before, time.perf_counter() - began
                 p50, p99 = (took[int(len(took) * part)] * 1000 for part in (0.5, 0.99))
                 print(

@@ -1,17 +1,20 @@
 """Browser origins: which are allowed, and their CORS headers (Fetch standard)."""
 
+import ipaddress
 import re
 from contextlib import suppress
+from urllib.parse import urlsplit
 
-from pyreqwest.http import Url
 from starlette.datastructures import Headers
 
 from livetoken.refusals import Detail, Reason, Refused
 from livetoken.request import single
 
-_FORM = re.compile(
+_ORIGIN = re.compile(
+    r"(?!https://.*:443$)(?!http://.*:80$)"
     r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
 )
+_ADDRESS = re.compile(r"[0-9.]*|.*:.*|(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 
 PREFLIGHT = {
     "Allow": "POST, OPTIONS",
@@ -26,13 +29,35 @@ PREFLIGHT = {
 def is_origin(text: str) -> bool:
     """Whether a text is an origin as browsers serialise it (RFC 6454, section 6.2), except `null`.
 
-    An app's own scheme, such as capacitor, is one too. The host and port must be written as the URL
-    standard writes them: no default port, no 127.1.
+    An app's own scheme, such as capacitor, is one too. A default port is not written.
+    """
+    return bool(_ORIGIN.fullmatch(text)) and host(text) is not None
+
+
+def host(url: str) -> str | None:
+    """Return the host of a URL, or None if the host or the port cannot be used.
+
+    An address must be written in full: `127.1` and `0x7f000001` are addresses to some programs and
+    names to others.
     """
     try:
-        return bool(_FORM.fullmatch(text)) and str(Url(text)) in (text, f"{text}/")
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        if parts.port == 0:
+            return None
+        if _ADDRESS.fullmatch(name):
+            return name if str(ipaddress.ip_address(name)) == name else None
+        name.encode("idna").decode("idna")  # RFC 5890
+        return name
     except ValueError:
-        return False
+        return None
+
+
+def is_loopback(name: str | None) -> bool:
+    """Whether a host, as `host` returns it, is this machine."""
+    if name is None or not _ADDRESS.fullmatch(name):
+        return name == "localhost"
+    return ipaddress.ip_address(name).is_loopback
 
 
 class Origins:

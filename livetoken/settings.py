@@ -1,15 +1,13 @@
 """The environment of one deployment, read and checked once, at start."""
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from livetoken import limits
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.origins import is_origin
+from livetoken.origins import host, is_loopback, is_origin
 from livetoken.policy import Policy
 
 GEMINI = "https://generativelanguage.googleapis.com"
@@ -48,7 +46,6 @@ _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _API_KEY = re.compile(r"[!-~]+")
 _OFF = ("", "0", "f", "false", "n", "no", "off")  # what click reads as a switch that is off
-_NUMERIC_HOST = re.compile(r"[0-9.]*|.*:.*|(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 
@@ -216,39 +213,18 @@ class _Reader:
 
 def origin_mistake(origin: str) -> str | None:
     """Return what is wrong with an allowed origin (RFC 6454), or None. `*` allows any."""
-    host = _host(origin) if is_origin(origin) else None
-    if origin != "*" and host is None:
+    if origin != "*" and not is_origin(origin):
         form = "https://app.example.com: lower case, no path, no final slash"
         return f"is not written as browsers send it, such as {form}"
-    if host and origin.startswith("http://") and not _is_loopback(host):
+    if origin.startswith("http://") and not is_loopback(host(origin)):
         return "must be https://, or loopback"
     return None
 
 
 def url_mistake(url: str, example: str) -> str | None:
     """Return what is wrong with the URL of a service, or None."""
-    host = _host(url) if _URL.fullmatch(url) else None
-    if host is None:
+    if not _URL.fullmatch(url) or host(url) is None:
         return f"is not a plain URL such as {example}"
-    if url.startswith("http://") and not _is_loopback(host):
+    if url.startswith("http://") and not is_loopback(host(url)):
         return "must be https://; http:// is for loopback hosts only"
     return None
-
-
-def _host(url: str) -> str | None:
-    """Return the host of a URL, or None if no request can be made to the URL."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if _NUMERIC_HOST.fullmatch(host):
-            ipaddress.ip_address(host)
-        host.encode("idna").decode("idna")  # a host name can be looked up (RFC 5890)
-        return host if parts.port != 0 else None
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (
-        bool(_NUMERIC_HOST.fullmatch(host)) and ipaddress.ip_address(host).is_loopback
-    )
