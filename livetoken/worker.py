@@ -26,7 +26,13 @@ def serve_on(loop_factory: str) -> None:
     that wakes up has been silent and would be killed with the request that woke it.
     """
     os.environ["CLOUD_RUN_TIMEOUT_SECONDS"] = "0"
-    UvicornWorker.CONFIG_KWARGS = {"loop": loop_factory, "http": Connection, "ws": "none"}
+    UvicornWorker.CONFIG_KWARGS = {
+        "loop": loop_factory,
+        "http": Connection,
+        "ws": "none",
+        "proxy_headers": False,  # nothing reads the caller's address
+        "server_header": False,
+    }
 
 
 def _ended(task: Task[None]) -> None:
