@@ -82,6 +82,12 @@ class Http:
         headers = {"content-type": "application/json", "content-length": str(len(body))}
         return await self._send("POST", url, {**headers, **credentials}, body, seconds)
 
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            for connection in self._idle.popitem()[1]:
+                connection.close()
+
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> Fetched:

@@ -34,6 +34,9 @@ VARIABLES = (
 )
 """Every variable that a deployment may set."""
 
+FRAMEWORK_VARIABLES = ("DEBUG", "WORKERS", "WEB_CONCURRENCY")
+"""Variables of functions-framework and gunicorn that are checked. Cloud Run needs none of them."""
+
 GCLOUD_CLIENT_IDS = (
     "32555940559.apps.googleusercontent.com",
     "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",

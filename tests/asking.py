@@ -11,6 +11,7 @@ from policies import UNLIMITED
 from stack import Stack, stack
 
 from emulator.tls import Certificate
+from livetoken.fetch import Http
 from livetoken.mistakes import Mistakes
 from livetoken.policy import Policy
 from livetoken.refusals import Reason
@@ -44,11 +45,19 @@ def function_of(policy: str, **variables: str) -> Any:
 
 
 def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test."""
+    """Run an asynchronous test. Afterwards, close the HTTP client that a fixture has as `http`."""
+
+    async def close_after(fixtures: dict[str, Any]) -> None:
+        try:
+            await test(**fixtures)
+        finally:
+            for fixture in fixtures.values():
+                if isinstance(getattr(fixture, "http", None), Http):
+                    fixture.http.close()
 
     @wraps(test)
     def run(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
+        asyncio.run(close_after(fixtures))
 
     return run
 

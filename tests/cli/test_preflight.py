@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from policies import UNLIMITED
+from policies import compiled, policy
 from stack import POLICY
 
 from livetoken import settings
@@ -118,6 +118,6 @@ def test_the_variables_that_are_known_are_those_that_are_read() -> None:
             raise AssertionError
 
     asked = Asked()
-    Settings.read(asked, UNLIMITED)
+    Settings.read(asked, compiled(policy(profile='limit = "1/day"')))
     settings.policy_file(asked)
-    assert asked.names == set(settings.VARIABLES)
+    assert asked.names == {*settings.VARIABLES, *settings.FRAMEWORK_VARIABLES}

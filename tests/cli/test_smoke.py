@@ -135,7 +135,8 @@ def front_of(livetoken: Stack) -> Starlette:
             pass
         if what in ANSWERS:
             return ANSWERS[what]
-        sent = {name: value for name, value in request.headers.items() if name != "content-length"}
+        ours = ("content-length", "host")  # which http.client sends by itself
+        sent = {name: value for name, value in request.headers.items() if name not in ours}
         if what == "any-signature" and "authorization" in sent:
             sent["authorization"] = f"Bearer {livetoken.issuer.id_token('ada')}"
         body = await request.body()

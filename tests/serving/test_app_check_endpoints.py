@@ -18,9 +18,6 @@ from livetoken import app_check, fetch, keys
 from livetoken.keys import KeySet
 from livetoken.refusals import Detail, Reason, Refused
 
-# The client keeps connections for as long as its process runs.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.mark.provokes(Reason.APP_CHECK_UNAVAILABLE)
 def test_without_keys_every_token_gets_503_until_they_can_be_fetched(alone: Stack) -> None:
@@ -43,9 +40,9 @@ class Part:
         self.service = service
         self.seconds = 1000.0
         self.account_delay = 0.0
-        http = fetch.Http()
+        self.http = fetch.Http()
         signing = KeySet(
-            http,
+            self.http,
             f"{url}/v1/jwks",
             keys.jwks,
             unavailable=Reason.APP_CHECK_UNAVAILABLE,
@@ -53,7 +50,7 @@ class Part:
             now=lambda: self.seconds,
         )
         self.part = app_check.AppCheck(
-            http,
+            self.http,
             signing,
             project="demo-livetoken",
             number="123456789012",

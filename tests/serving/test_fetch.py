@@ -18,9 +18,6 @@ from emulator.tls import Certificate
 from livetoken import fetch
 from livetoken.fetch import MAX_ANSWER, Fetched, Http, NotConnected, TooLong, Unreachable
 
-# The client keeps connections for as long as its process runs.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -42,6 +39,10 @@ class Upstream:
         self.requests: list[list[bytes]] = []
 
     def serve(self) -> None:
+        with self.listening, suppress(OSError):
+            self._serve()
+
+    def _serve(self) -> None:
         for answers in self._connections:
             connection, _ = self.listening.accept()
             connection.settimeout(5)
@@ -62,6 +63,25 @@ def upstream(*connections: list[bytes]) -> Iterator[Upstream]:
     thread.join()
 
 
+@contextmanager
+def client() -> Iterator[Http]:
+    http = Http()
+    try:
+        yield http
+    finally:
+        http.close()
+
+
+async def get(url: str, seconds: float = 5) -> Fetched:
+    with client() as http:
+        return await http.get(url, seconds=seconds)
+
+
+async def post_once(port: int, scheme: str = "http") -> Fetched:
+    with client() as http:
+        return await post(http, port, scheme)
+
+
 async def post(http: Http, port: int, scheme: str = "http") -> Fetched:
     url = f"{scheme}://127.0.0.1:{port}/path"
     return await http.post(url, b"{}", credentials={"x-key": "secret"}, seconds=5)
@@ -71,7 +91,7 @@ def outcome(*answers: bytes) -> Fetched | str:
     """Return the outcome of one request."""
     with upstream(list(answers)) as server:
         try:
-            return asyncio.run(post(Http(), server.port))
+            return asyncio.run(post_once(server.port))
         except (Unreachable, TooLong, TimeoutError) as error:
             return type(error).__name__
 
@@ -82,7 +102,7 @@ def run(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_a_request_has_its_host_length_and_credential() -> None:
     with upstream([OK]) as server:
-        asyncio.run(post(Http(), server.port))
+        asyncio.run(post_once(server.port))
     head, _, body = server.requests[0][0].partition(b"\r\n\r\n")
     line, *headers = head.split(b"\r\n")
     assert line == b"POST /path HTTP/1.1"
@@ -143,9 +163,9 @@ def test_headers_that_are_not_ascii_are_empty() -> None:
 
 def test_a_connection_serves_one_request_after_another() -> None:
     async def calls() -> None:
-        http = Http()
-        for _ in range(3):
-            assert (await post(http, server.port)).status == 200
+        with client() as http:
+            for _ in range(3):
+                assert (await post(http, server.port)).status == 200
 
     with upstream([OK, OK, OK]) as server:
         run(calls)
@@ -162,9 +182,9 @@ def test_a_connection_serves_one_request_after_another() -> None:
 )
 def test_a_connection_that_may_not_be_kept_is_not_used_again(first: bytes) -> None:
     async def calls() -> None:
-        http = Http()
-        assert (await post(http, server.port)).status == 200
-        assert (await post(http, server.port)).status == 200
+        with client() as http:
+            assert (await post(http, server.port)).status == 200
+            assert (await post(http, server.port)).status == 200
 
     with upstream([first], [OK]) as server:
         run(calls)
@@ -172,19 +192,19 @@ def test_a_connection_that_may_not_be_kept_is_not_used_again(first: bytes) -> No
 
 def test_an_answer_to_nothing_ends_an_idle_connection() -> None:
     async def calls() -> None:
-        http = Http()
-        assert (await post(http, server.port)).status == 200
-        await asyncio.sleep(0.2)
-        assert (await post(http, server.port)).status == 200
+        with client() as http:
+            assert (await post(http, server.port)).status == 200
+            await asyncio.sleep(0.2)
+            assert (await post(http, server.port)).status == 200
 
     class Late(Upstream):
-        def serve(self) -> None:
+        def _serve(self) -> None:
             connection, _ = self.listening.accept()
             with connection:
                 connection.recv(65_536)
                 connection.sendall(OK)
                 connection.sendall(OK.replace(b"200", b"500"))
-                super().serve()
+                super()._serve()
 
     server = Late([OK])
     thread = Thread(target=server.serve)
@@ -195,10 +215,10 @@ def test_an_answer_to_nothing_ends_an_idle_connection() -> None:
 
 def test_an_idle_connection_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     async def calls() -> None:
-        http = Http()
-        await post(http, server.port)
-        monkeypatch.setattr(fetch, "KEPT_ALIVE", 0)
-        await post(http, server.port)
+        with client() as http:
+            await post(http, server.port)
+            monkeypatch.setattr(fetch, "KEPT_ALIVE", 0)
+            await post(http, server.port)
 
     with upstream([OK], [OK]) as server:
         run(calls)
@@ -206,9 +226,9 @@ def test_an_idle_connection_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch)
 
 def test_requests_at_once_have_connections_of_their_own() -> None:
     async def calls() -> None:
-        http = Http()
-        answers = await asyncio.gather(*(post(http, server.port) for _ in range(3)))
-        assert sorted(answer.body for answer in answers) == [b"{}", b"{}", b"{}"]
+        with client() as http:
+            answers = await asyncio.gather(*(post(http, server.port) for _ in range(3)))
+            assert sorted(answer.body for answer in answers) == [b"{}", b"{}", b"{}"]
 
     with upstream([OK], [OK], [OK]) as server:
         run(calls)
@@ -216,10 +236,10 @@ def test_requests_at_once_have_connections_of_their_own() -> None:
 
 def test_a_late_answer_is_not_the_next_request_s() -> None:
     async def calls() -> None:
-        http = Http()
-        with pytest.raises(TimeoutError):
-            await http.get(f"http://127.0.0.1:{server.port}", seconds=0.2)
-        assert (await post(http, server.port)).status == 200
+        with client() as http:
+            with pytest.raises(TimeoutError):
+                await http.get(f"http://127.0.0.1:{server.port}", seconds=0.2)
+            assert (await post(http, server.port)).status == 200
 
     with upstream([OK], [OK]) as server:
         server.delay = 0.4
@@ -237,7 +257,7 @@ def test_a_header_that_would_end_its_line_is_not_sent() -> None:
 )
 def test_without_a_connection_nothing_was_sent(url: str) -> None:
     with pytest.raises(NotConnected):
-        asyncio.run(Http().get(url.format(port=hold_port()), seconds=5))
+        asyncio.run(get(url.format(port=hold_port())))
 
 
 def tls_outcome(certificate: Certificate, host: str = "127.0.0.1") -> Fetched | str:
@@ -246,15 +266,11 @@ def tls_outcome(certificate: Certificate, host: str = "127.0.0.1") -> Fetched | 
     context.load_cert_chain(certificate.cert_file, certificate.key_file)
     server = Upstream([OK], host=host)
 
-    def serve() -> None:
-        with suppress(OSError):
-            server.serve()
-
     server.listening = context.wrap_socket(server.listening, server_side=True)
-    thread = Thread(target=serve)
+    thread = Thread(target=server.serve)
     thread.start()
     try:
-        return asyncio.run(Http().get(f"https://{host}:{server.port}", seconds=5))
+        return asyncio.run(get(f"https://{host}:{server.port}"))
     except NotConnected:
         return "NotConnected"
     finally:
@@ -270,4 +286,4 @@ def test_tls_needs_a_known_authority_and_the_host(certificate: Certificate, tmp_
 
 def test_a_server_without_tls_is_not_connected() -> None:
     with upstream([OK]) as server, pytest.raises(NotConnected):
-        asyncio.run(post(Http(), server.port, "https"))
+        asyncio.run(post_once(server.port, "https"))

@@ -20,9 +20,6 @@ from livetoken.refusals import Reason, Refused
 
 # ------------------------------------------------------------------ over HTTP
 
-# The client keeps connections for as long as its process runs.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def test_keys_are_fetched_before_the_first_caller_and_not_for_callers(alone: Stack) -> None:
     with alone.running() as livetoken:
@@ -78,8 +75,9 @@ class Cache:
     def __init__(self, issuer: Issuer, url: str) -> None:
         self.issuer = issuer
         self.seconds = 1000.0
+        self.http = fetch.Http()
         self.keys, self.others = (
-            KeySet(fetch.Http(), f"{url}/keys/{kind}", keys.certificates, now=lambda: self.seconds)
+            KeySet(self.http, f"{url}/keys/{kind}", keys.certificates, now=lambda: self.seconds)
             for kind in ("firebase", "google")
         )
         self.kid: str = issuer.header("firebase")["kid"]
