@@ -148,6 +148,8 @@ class KeySet:
 async def find(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
     """Return the keys of that id, at least one, by the set that each is from.
 
+    If a set has the id, no other set is waited for: an id is a hash, which two sets do not share.
+
     Raises:
         Refused: no set has one. If a set cannot be fetched, the key may be there, and the reason is
             that set's `unavailable`, else `unknown`.
@@ -159,10 +161,7 @@ async def find(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
 
 
 async def _renewed(sets: Iterable[KeySet], kid: str) -> dict[KeySet, RSAVerifier]:
-    """Fetch the sets that are due, all at the same time, and return their keys of that id.
-
-    A set that hangs does not hold up a caller whose key is in another one.
-    """
+    """Fetch the sets that are due, all at the same time, and return their keys of that id."""
     fetches = {fetch for each in sets if (fetch := each.renewal(kid))}
     while fetches:
         done, fetches = await asyncio.wait(fetches, return_when=asyncio.FIRST_COMPLETED)

@@ -26,7 +26,7 @@ MAX_HEADER = 1024
 # https://cloud.google.com/run/docs/troubleshooting
 _REMOVED = "SIGNATURE_REMOVED_BY_GOOGLE"
 # RFC 7515, 7.1. The signature of an unsigned token is empty (RFC 7519, 6.1).
-_COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]*)", re.ASCII)
+_COMPACT = re.compile(r"([\w-]++)\.([\w-]++)\.([\w-]*+)", re.ASCII)
 # They change how the payload is read (RFC 7515, 4.1.10 and 4.1.11; RFC 7516, 4.1; RFC 7797, 3).
 _EXTENSIONS = frozenset({"crit", "b64", "zip", "enc", "cty"})
 

@@ -1,12 +1,13 @@
 """A second and third opinion: google-auth and PyJWT refuse no token that our verifier accepts."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import jwt
-import pytest
 from forge import Forge
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
@@ -34,28 +35,27 @@ VALUES: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True)
-class Verifiers:
+class Opinions:
     """Three verifiers with the keys of one issuer. Each raises an error if it refuses a token."""
 
     issuer: Issuer
     url: str
 
-    async def ours(self, tokens: Iterable[str]) -> list[str]:
-        """The tokens that livetoken accepts."""
-        http, project, client = fetch.Http(), self.issuer.firebase_project, self.audiences[1]
+    async def of(self, tokens: Iterable[str]) -> list[tuple[str, str | None, str | None]]:
+        """The claims of each token that we accept, and why google-auth and PyJWT refuse it."""
+        http, (project, client) = fetch.Http(), self.audiences
         firebase, google = (
             KeySet(http, f"{self.url}/keys/{kind}", keys.certificates)
             for kind in ("firebase", "google")
         )
         callers = Callers(issuers([project], firebase, [client], google))
-        accepted = []
+        found = []
         for token in tokens:
-            try:
+            with suppress(Refused):
                 await callers.identify(token)
-            except Refused:
-                continue
-            accepted.append(token)
-        return accepted
+                claims = str(jwt.decode(token, options={"verify_signature": False}))
+                found.append((claims, _error(self.google, token), _error(self.pyjwt, token)))
+        return found
 
     def google(self, token: str) -> None:
         id_token.verify_token(
@@ -88,60 +88,27 @@ def _kind(token: str) -> Kind:
     return "google" if "accounts.google.com" in iss else "firebase"
 
 
-@pytest.fixture(scope="module")
-def verifiers() -> Iterator[Verifiers]:
+def _error(verify: Callable[[str], None], token: str) -> str | None:
+    try:
+        verify(token)
+    except (GoogleAuthError, jwt.PyJWTError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def test_what_we_accept_others_accept(record_property: Record) -> None:
     issuer = Issuer()
-    with Server(issuer.app) as server:
-        yield Verifiers(issuer, server.url)
-
-
-@pytest.fixture(scope="module")
-def accepted(verifiers: Verifiers) -> list[str]:
-    """Every token that we accept: of the corpus, and genuine ones with one claim changed."""
-    forge = Forge(verifiers.issuer, AppCheck())
+    forge = Forge(issuer, AppCheck())
+    corpus = (attack.make(forge) for attack in TOKENS)
     changed = (
         forge.genuine(person, **{claim: value})
         for person in ("ada", "grace")
         for claim in CLAIMS
         for value in VALUES
     )
-    tokens = [*(attack.make(forge) for attack in TOKENS), *changed]
-    return asyncio.run(verifiers.ours(tokens))
-
-
-def test_we_accept_some_tokens(accepted: list[str]) -> None:
-    """Otherwise the other tests would show nothing."""
-    assert len(accepted) > sum(attack.expected is None for attack in TOKENS) > 30
-
-
-def test_google_auth_accepts_what_we_accept(
-    verifiers: Verifiers, accepted: list[str], record_property: Record
-) -> None:
-    refused = _refused(verifiers.google, accepted, (GoogleAuthError, ValueError))
+    with Server(issuer.app) as server:
+        found = asyncio.run(Opinions(issuer, server.url).of(chain(corpus, changed)))
     record_property("family", "second opinion")
-    record_property("answer", f"google-auth: {len(refused)} of {len(accepted)} refused")
-    assert refused == []
-
-
-def test_pyjwt_accepts_what_we_accept(
-    verifiers: Verifiers, accepted: list[str], record_property: Record
-) -> None:
-    refused = _refused(verifiers.pyjwt, accepted, (jwt.PyJWTError, ValueError))
-    record_property("family", "second opinion")
-    record_property("answer", f"PyJWT: {len(refused)} of {len(accepted)} refused")
-    assert refused == []
-
-
-def _refused(
-    verify: Callable[[str], None], tokens: list[str], refusal: tuple[type[Exception], ...]
-) -> list[tuple[str, str]]:
-    """The claims of the tokens that a verifier refuses, and why."""
-    refused = []
-    for token in tokens:
-        try:
-            verify(token)
-        except refusal as error:
-            refused.append(
-                (str(jwt.decode(token, options={"verify_signature": False})), str(error))
-            )
-    return refused
+    record_property("answer", f"accepted by all three: {len(found)}")
+    assert len(found) > sum(attack.expected is None for attack in TOKENS) > 30
+    assert [opinions for opinions in found if opinions[1:] != (None, None)] == []

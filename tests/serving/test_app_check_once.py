@@ -51,6 +51,7 @@ def test_a_second_use_is_refused(consuming: Stack) -> None:
 
 
 def test_a_used_token_has_no_other_spelling(consuming: Stack) -> None:
+    """Bits that base64 leaves unused would make it another text for Google's used-once check."""
     token = consuming.app_check.token()
     assert ask(consuming, token).status == 200
     padding = base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")

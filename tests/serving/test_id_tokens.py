@@ -9,6 +9,7 @@ from asking import refused
 from stack import Stack
 from unfit_keys import STRANGER
 
+from emulator.issuer import SigningKey
 from livetoken.callers import issuers
 from livetoken.refusals import Reason
 
@@ -117,18 +118,23 @@ def test_a_key_id_of_one_issuer_under_the_key_of_the_other_is_refused(livetoken:
 
 
 def test_a_key_id_of_both_issuers_is_the_key_of_each_for_its_own_tokens(alone: Stack) -> None:
-    issuer, kid = alone.issuer, alone.issuer.kid("firebase")
-    firebase, google = issuer.keys["firebase"][-1], issuer.keys["google"][-1]
-    issuer.keys["google"].append(replace(google, kid=kid))
+    issuer = alone.issuer
+    firebase, google = issuer.keys["firebase"][0], issuer.keys["google"][0]
+    issuer.keys["firebase"].append(replace(firebase, kid="shared"))
+    issuer.keys["google"].append(replace(google, kid="shared"))
+
+    def token(person: str, key: SigningKey, kid: str = "shared") -> str:
+        return issuer.sign(issuer.claims(person), header={"kid": kid}, key=key.private)
+
     with alone.running() as livetoken:
-        for person, own, other in (("ada", firebase, google), ("grace", google, firebase)):
-            claims, header = issuer.claims(person), {"kid": kid}
-            genuine = issuer.sign(claims, header=header, key=own.private)
-            assert livetoken.ask(token=genuine).status == 200
-            forged = issuer.sign(claims, header=header, key=other.private)
-            assert refused_as(livetoken, forged) == "ISSUER"
-            strange = issuer.sign(claims, header=header, key=STRANGER)
-            assert refused_as(livetoken, strange) == "SIGNATURE"
+        people = (("ada", firebase, google), ("grace", google, firebase))
+        for person, own, _ in people:  # both sets are fetched now
+            assert livetoken.ask(token=token(person, own, own.kid)).status == 200
+        for person, own, other in people:
+            assert livetoken.ask(token=token(person, own)).status == 200
+            assert refused_as(livetoken, token(person, other)) == "ISSUER"
+            strange = replace(own, private=STRANGER)
+            assert refused_as(livetoken, token(person, strange)) == "SIGNATURE"
 
 
 def test_a_signature_that_cloud_run_removed_is_logged_as_that(livetoken: Stack) -> None:
