@@ -7,9 +7,12 @@ REGION="us-central1"           # choose one near your users: https://cloud.googl
 SERVICE="livetoken"            # the Cloud Run service
 KEY_SECRET="livetoken-key"     # the secret that holds the Gemini API key
 
+OWN_TAGS=""                    # your own tags of the service, separated by spaces; deploy.sh reports unknown ones
+
 # Service accounts, one for each job
 RUNTIME="livetoken"            # runs the function; may read the key and nothing else
 BUILDER="livetoken-build"      # builds the container
+TESTER="livetoken-test"        # runs the tests in Cloud Build; has no rights. cloudbuild-test.yaml names it too
 RELEASER="livetoken-release"   # releases from Cloud Build; cannot read the key. cloudbuild.yaml names it too
 
 # The test user whose ID token the smoke test sends. Without one, the smoke test checks only that
