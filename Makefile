@@ -9,12 +9,14 @@ READY_RELEASE := .venv-release/ready-$(VERSION)
 READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 READY_CLIENTS := .venv/ready-clients-$(VERSION)
 READY_AUDIT := .venv-audit/ready-$(VERSION)
+READY_FUZZ := .venv-fuzz/ready-$(VERSION)
 CLIENTS := tests/clients
 ELSEWHERE := --ignore=tests/attacks --ignore=tests/deploy --ignore=$(CLIENTS)
 SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install-chromium .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help ready ready-release run test test-slow attacks test-deploy test-deploy-variants test-clients shellcheck coverage check lock schema docs \
+.PHONY: help ready ready-release run test test-slow attacks fuzz test-deploy test-deploy-variants test-clients \
+	shellcheck coverage check lock schema docs \
 	requirements audit sbom bench load clean
 
 help: ## list the targets
@@ -67,6 +69,10 @@ test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that c
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Screenshots of the page in each of its states are in build/screenshots."
 
+fuzz: $(READY_FUZZ) ## fuzz the parsers, and the function by docs/openapi.yaml (SECONDS=20 for each parser)
+	@.venv-fuzz/bin/openapi-spec-validator docs/openapi.yaml
+	@PYTHONPATH=.:tests .venv-fuzz/bin/python tests/fuzz/fuzz.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
 shellcheck: $(READY)
 	@$(BIN)/shellcheck $(SCRIPTS)
 
@@ -99,6 +105,7 @@ requirements: $(READY) ## compile requirements/*.in into the pinned .txt files, 
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/deploy.txt requirements/deploy.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/clients.txt requirements/clients.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/audit.txt requirements/audit.in
+	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/fuzz.txt requirements/fuzz.in
 COMPILE := --quiet $(if $(UPGRADE),--upgrade)
 
 audit: $(READY_AUDIT) ## look for known vulnerabilities in the pinned requirements
@@ -121,7 +128,7 @@ load: $(READY) ## load one instance with good and bad requests; fails if a promi
 	@PYTHONPATH=. $(BIN)/python bench/load.py
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-release .venv-audit .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-release .venv-audit .venv-bench .venv-fuzz build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define check-python
@@ -153,6 +160,12 @@ $(READY_AUDIT): requirements/audit.txt
 	$(PYTHON) -m venv --clear .venv-audit
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/audit.txt
+	@touch $@
+
+$(READY_FUZZ): requirements.txt requirements/fuzz.txt
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements.txt -r requirements/fuzz.txt
 	@touch $@
 
 $(READY_CLIENTS): $(READY) requirements/clients.txt $(CLIENTS)/package-lock.json

@@ -1,8 +1,8 @@
 """Write the parts of the docs that restate the code: `make docs`.
 
-A page holds a part between two lines, `<!-- generated: NAME -->` and `<!-- end -->`. NAME is a
-name in `PARTS`, or `check`, with its arguments. `--check` writes nothing, names each page that is
-not current, and ends with 1.
+A page holds a part between two lines, `<!-- generated: NAME -->` and `<!-- end -->`, in YAML as
+comments. NAME is a name in `PARTS`, or `check`, with its arguments. `--check` writes nothing, names
+each page that is not current, and ends with 1.
 """
 
 import ast
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,18 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import openapi  # noqa: E402  # after the path
+
 from livetoken import gemini, refusals, request, settings  # noqa: E402  # after the path
 from livetoken.cli import advice  # noqa: E402  # after the path
 from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
 
-PAGES = ("README.md", "docs/*.md")
+PAGES = ("README.md", "docs/*.md", "docs/openapi.yaml")
 LABELS = 21  # characters of a line of `check` before its text
-PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+PART = re.compile(
+    r"^([ #]*<!-- generated: (.+?) -->\n).*?^([ #]*<!-- end -->\n)", re.DOTALL | re.MULTILINE
+)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCHEMA = json.loads((ROOT / "docs/policy.schema.json").read_text(encoding="utf-8"))
 
 WHEN = {
@@ -233,6 +239,10 @@ PARTS: Mapping[str, Callable[[str], Iterator[str]]] = {
     "warnings": warnings,
     "modules": modules,
     "commands": commands,
+    "openapi-version": lambda _: iter([f"  version: {PROJECT['version']}"]),
+    "openapi-answers": lambda _: openapi.answers(WHEN),
+    "openapi-preflight": lambda _: openapi.preflight(),
+    "openapi-reasons": lambda _: openapi.reasons(),
 }
 
 

@@ -84,6 +84,10 @@ const WORKS_AFTER = 30_000; // ms after which a session works even if Gemini has
 const LONGEST_WAIT = 30; // seconds; with a longer Retry-After the conversation ends
 const STALE = 5_000; // ms after which audio is too old to send
 
+const NAME = /^auth_tokens\/[A-Za-z0-9._~-]+$/;
+const SOCKET_URL =
+  /^(wss:\/\/[A-Za-z0-9.:[\]-]+|ws:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?)(\/[A-Za-z0-9._~@%/-]*)?$/;
+
 /** Getting a token or opening a session failed, or the session ended. */
 export class LivetokenError extends Error {
   /**
@@ -143,21 +147,44 @@ async function ask({ url, profile }, resume, idToken, appCheckToken) {
   let answer;
   try {
     const signal = AbortSignal.timeout(ANSWER_WITHIN);
-    const response = await fetch(url, { method: "POST", headers, body, signal });
+    const response = await fetch(url, {
+      method: "POST",
+      headers,
+      body,
+      signal,
+      redirect: "error", // another origin would get the App Check token and the handle
+      credentials: "omit",
+      cache: "no-store",
+    });
     status = response.status;
     answer = await response.json();
   } catch (cause) {
     const details = { code: status, retryable: true, cause };
     throw new LivetokenError("UNREACHABLE", "livetoken did not answer.", details);
   }
-  if (status === 200 && answer?.name) return answer;
+  if (status === 200 && isToken(answer)) return answer;
   const { message, details } = answer?.error ?? {};
   if (details?.reason) {
     throw new LivetokenError(details.reason, message, { code: status, ...details });
   }
-  const unknown = { code: status, retryable: true };
-  throw new LivetokenError("UNREACHABLE", "The answer is not from livetoken.", unknown);
+  throw foreign(status);
 }
+
+/**
+ * Whether an answer is a token: its name and URL have the form that livetoken gives them, so that
+ * nothing else gets into the URL of the socket.
+ * @param {any} answer
+ * @returns {answer is Token}
+ */
+const isToken = (answer) =>
+  typeof answer?.name === "string" &&
+  typeof answer.webSocketUrl === "string" &&
+  NAME.test(answer.name) &&
+  SOCKET_URL.test(answer.webSocketUrl);
+
+/** @param {number} [code] */
+const foreign = (code) =>
+  new LivetokenError("UNREACHABLE", "The answer is not from livetoken.", { code, retryable: true });
 
 /**
  * Open sessions with a plain WebSocket.
@@ -291,7 +318,8 @@ export class Conversation {
 
   /**
    * Open the first session. Call it once.
-   * @param {Token} [token] An unused token; if left out, it gets a new one.
+   * @param {Token} [token] An unused token; if left out, it gets a new one. It is checked like an
+   *   answer, because the app may have got it by a request that followed redirects.
    * @throws {LivetokenError} The conversation is closed then. Also what `idToken` throws.
    */
   async start(token) {
@@ -300,6 +328,7 @@ export class Conversation {
     const listening = { signal: this.#over.signal };
     globalThis.addEventListener?.("offline", () => this.#offline(), listening);
     try {
+      if (token && !isToken(token)) throw foreign();
       const first = token ?? (await getToken(this.#source));
       if (!this.#over.signal.aborted) await this.#open(first);
     } catch (error) {

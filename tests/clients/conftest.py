@@ -7,6 +7,7 @@ import auth_emulator
 import pages
 import pytest
 import voice
+from livetoken_app import App, an_app
 from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
 from signing_proxy import SigningProxy
@@ -54,6 +55,13 @@ def page(chromium: Browser) -> Iterator[str]:
     """The origin of a page with the browser clients."""
     with pages.serving("in_browser.mjs") as origin:
         yield origin
+
+
+@pytest.fixture
+def app(chromium: Browser, alone: Stack) -> Iterator[App]:
+    """An app that uses livetoken.js."""
+    with an_app(chromium, alone) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

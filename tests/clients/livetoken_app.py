@@ -40,6 +40,11 @@ class App:
     page: Page
     around: Stack
 
+    def opens(self, origin: str) -> None:
+        """Open the app at an origin, which serves livetoken.js."""
+        self.page.goto(f"{origin}/clients/web/livetoken.js")
+        self.page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
+
     def given(self, **changes: Any) -> dict[str, Any]:
         """The source of its tokens."""
         fresh = self.around.issuer.id_token("ada")
@@ -108,10 +113,10 @@ def an_app(
     ):
         page = context.new_page()
         page.clock.install()
-        page.goto(f"{page_at.url}/clients/web/livetoken.js")
         page.route("**/conversations.js", lambda route: route.fulfill(path=CONVERSATIONS))
-        page.evaluate("async () => Object.assign(window, await import('/conversations.js'))")
-        yield App(page, started)
+        app = App(page, started)
+        app.opens(page_at.url)
+        yield app
 
 
 def expired(around: Stack) -> str:

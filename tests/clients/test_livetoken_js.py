@@ -1,20 +1,11 @@
 """livetoken.js, which apps copy, in Chromium."""
 
-from collections.abc import Iterator
-
 import pytest
 from livetoken_app import App, an_app, expired
 from playwright.sync_api import Browser
 from stack import Stack, until
 
 from livetoken.refusals import Reason
-
-
-@pytest.fixture
-def app(chromium: Browser, alone: Stack) -> Iterator[App]:
-    with an_app(chromium, alone) as made:
-        yield made
-
 
 # --- a token ---
 
