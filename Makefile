@@ -40,8 +40,9 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
-	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the" \
-		"client SDKs (make test-clients needs Node and Chromium)."
+	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks);" \
+		"deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs (make test-clients" \
+		"needs Node and Chromium)."
 
 test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
 	@tests/install redis-server
@@ -117,12 +118,13 @@ sbom: $(READY_AUDIT) ## write build/sbom.json: what a deployed function consists
 		--output-reproducible -o build/sbom.json
 	@echo "Wrote build/sbom.json."
 
-bench: $(READY) ## measure HTTP clients, limits in memory, and one instance under load
+bench: $(READY) ## measure HTTP clients, limits in memory, one instance under load, and refusals
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
 		.venv-bench/bin/pip install --quiet -r requirements/bench.txt; }
 	@PYTHONPATH=. .venv-bench/bin/python bench/http_clients.py
 	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
+	@PYTHONPATH=. $(BIN)/python bench/refusals.py
 
 load: $(READY) ## load one instance with good and bad requests; fails if a promise breaks (REQUESTS=2000: fewer)
 	@PYTHONPATH=. $(BIN)/python bench/load.py

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import openapi  # noqa: E402  # after the path
 
-from livetoken import gemini, refusals, request, settings  # noqa: E402  # after the path
+from livetoken import gemini, refusals, request, settings, under_way  # noqa: E402  # after the path
 from livetoken.cli import advice  # noqa: E402  # after the path
 from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
 
@@ -51,7 +51,8 @@ WHEN = {
     "METHOD_NOT_ALLOWED": "the method is not `POST`",
     "BODY_TOO_LARGE": f"the body is over {request.MAX_BODY // 1024} KiB",
     "UNSUPPORTED_MEDIA_TYPE": "the body is not declared as `application/json`",
-    "LIMIT_REACHED": "this caller reached their limit for the profile",
+    "LIMIT_REACHED": "this caller reached their limit for the profile, or has"
+    f" {under_way.MAX_UNDER_WAY} requests under way",
     "GEMINI_QUOTA": "your project's Gemini quota is used up",
     "GEMINI_REFUSED": "Gemini refused the key, the billing or the policy; logged as an error",
     "INTERNAL": "an unexpected error",
