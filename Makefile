@@ -50,7 +50,7 @@ test-slow: $(READY) ## the tests that wait for real deadlines or start the whole
 
 attacks: $(READY) ## attack the real function with bad tokens, raw requests and faults, also behind nginx
 	@tests/install redis-server nginx
-	$(BIN)/pytest -q -n 3 --dist worksteal tests/attacks
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/attacks
 
 test-deploy: $(READY_DEPLOY) $(READY_RELEASE) ## run deploy/ and cloudbuild.yaml with real gcloud against a stand-in of Google Cloud
 	@command -v gcloud >/dev/null || { \
