@@ -9,7 +9,7 @@
 #   deploy/deploy.sh smoke                run the smoke test on the revision that serves
 #
 # It is safe to run again at any time. Traffic moves only to a revision that passed its smoke test, or
-# to one that you name.
+# to one that you name. Each command but smoke also removes the public URLs that killed releases left.
 
 # shellcheck source=deploy/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -29,25 +29,25 @@ need_service() {
 withdraw() {
   trap - EXIT
   read_traffic
-  [ -n "$trial" ] || return 0
-  quietly run services update-traffic "$SERVICE" --region="$REGION" --remove-tags="$TRIAL" ||
-    say "The tested revision gets no traffic but keeps its URL. To remove the URL: deploy/deploy.sh rollback" >&2
+  [ -z "$trial" ] || remove_tags "$TRIAL" >&2 || true
 }
 
 # try_revision: deploy this checkout without traffic, and test it at its own URL; sets `trial`
 try_revision() {
+  local tried passed=true before="$serving $canary"
   trap withdraw EXIT # in case this fails or is interrupted
   deploy_revision --no-traffic --tag="$TRIAL"
   read_traffic
   [ -n "$trial" ] || fail "The new revision has no URL for its smoke test. Traffic has not moved."
   say "" "$trial gets no traffic yet. Testing it at $trial_url"
-  smoke "$trial_url" ||
-    fail "$trial failed its smoke test, so its URL was removed. Traffic has not moved. Fix the errors above and release again."
-  local tried=$trial
+  smoke "$trial_url" || passed=false
+  tried=$trial
   read_traffic
+  [ "$trial $serving $canary" = "$tried $before" ] ||
+    fail "Another command moved the traffic while $tried was built and tested, so this release stops. Release again if you still want it."
+  $passed ||
+    fail "$tried failed its smoke test, so its URL was removed. Traffic has not moved. Fix the errors above and release again."
   trap - EXIT
-  [ "$trial" = "$tried" ] || # the tag is now the other release's, so leave it
-    fail "Another release took the tag of $tried during its smoke test. Traffic has not moved. Wait for that release to end, then release again."
 }
 
 # serve REVISION: move all traffic to it
@@ -71,9 +71,10 @@ served_version() {
 rollback() {
   local revision=${1:-}
   need_service
-  if [ -z "$revision" ] && [ -n "$tags" ]; then
+  sweep
+  if [ -z "$revision" ] && [ -n "$canary${others[*]}" ]; then
     move "$serving=100"
-    say "$serving serves all traffic. The canary ${canary:-$trial} was removed."
+    say "$serving serves all traffic.${canary:+ The canary $canary was removed.}"
     return
   fi
   if [ -z "$revision" ]; then
@@ -90,6 +91,7 @@ case "$#:${1:-release}" in
   0:release | 1:release)
     preflight
     need_service
+    sweep
     try_revision
     serve "$trial"
     ;;
@@ -98,14 +100,15 @@ case "$#:${1:-release}" in
     [[ $percent =~ ^(0|[1-9][0-9]?)$ ]] || usage
     preflight
     need_service
+    sweep
     try_revision
-    tags=$TRIAL
     move "$trial=$percent,$serving=$((100 - percent))" --update-tags="$CANARY=$trial"
     say "" "$trial gets $percent % of the traffic; $serving gets the rest." \
       "To move all traffic to it: deploy/deploy.sh promote. To remove it: deploy/deploy.sh rollback."
     ;;
   1:promote)
     need_service
+    sweep
     [ -n "$canary" ] || fail "No canary to promote. Create one with deploy/deploy.sh canary."
     serve "$canary"
     ;;
@@ -113,6 +116,7 @@ case "$#:${1:-release}" in
   1:rotate)
     preflight
     need_service
+    sweep
     old=$(served_version) || exit 1
     add_version "$KEY_SECRET" "new Gemini API key" "paste it, or send it through a pipe"
     new=$(key_version) || exit 1

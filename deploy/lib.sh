@@ -10,8 +10,9 @@ source deploy/size.sh
 
 LIVETOKEN=(.venv/bin/python -m livetoken)
 ENVIRONMENT=deploy/env.yaml
-# Tags give a revision its own URL: TRIAL during its smoke test, CANARY once it has passed.
-TRIAL=trial CANARY=canary
+# Tags give a revision a public URL: TRIAL during this run's smoke test, CANARY once it has passed. Each
+# run has its own TRIAL, which contains the time at which it began, in seconds.
+TRIAL=trial-$(date +%s) CANARY=canary
 
 trap 'fail "Unexpected error on line $LINENO. Run this again to continue."' ERR
 trap 'fail "Interrupted. Run this again to continue."' INT TERM HUP
@@ -113,36 +114,72 @@ deploy_revision() {
     fail "The deploy failed; see above. Callers are not affected. Fix the cause and run this again."
 }
 
-# read_traffic: set `url`; `canary`, `trial` and `trial_url`, empty if missing; `tags`, the tags of
-# these two that exist; and `serving`, the revision with the most traffic apart from the canary
+# read_traffic: set `url`; `serving`, the revision with the most traffic apart from the canary; `canary`,
+# `trial` and `trial_url`, empty if missing; `others`, the trial tags of other runs; and `unknown`, tags that
+# neither these scripts nor OWN_TAGS explain
 # shellcheck disable=SC2034 # the scripts read them
 read_traffic() {
   local rows revision percent tag address tagged most=0
-  serving="" url="" canary="" trial="" trial_url="" tags=""
+  serving="" url="" canary="" trial="" trial_url="" others=() unknown=()
   rows=$(ask run services list --region="$REGION" --filter="metadata.name=$SERVICE" \
     --flatten='status.traffic[]' --format='csv[no-heading](status.url,status.traffic.revisionName,status.traffic.percent,status.traffic.tag,status.traffic.url)') ||
     fail "Could not read the service $SERVICE; see above. If you have not run deploy/setup.sh, run it first."
   while IFS=, read -r address revision percent tag tagged; do
     url=$address
-    case $tag in
-      "$CANARY") canary=$revision ;;
-      "$TRIAL") trial=$revision trial_url=$tagged ;;
-      *) continue ;;
-    esac
-    tags+=${tags:+,}$tag
+    if [ "$tag" = "$CANARY" ]; then
+      canary=$revision
+    elif [ "$tag" = "$TRIAL" ]; then
+      trial=$revision trial_url=$tagged
+    elif [[ $tag =~ ^trial(-[0-9]{1,12})?$ ]]; then
+      others+=("$tag")
+    elif [ -n "$tag" ] && [[ " $OWN_TAGS " != *" $tag "* ]]; then
+      unknown+=("$tag")
+    fi
   done <<<"$rows"
   while IFS=, read -r address revision percent tag tagged; do
     if [ "${percent:-0}" -gt "$most" ] && [ "$revision" != "$canary" ]; then most=$percent serving=$revision; fi
   done <<<"$rows"
 }
 
-# move SHARES FLAG...: set each revision's share of the traffic, and remove `tags`
+# list WORD...: join words with commas
+list() { (IFS=, && printf '%s' "$*"); }
+
+# remove_tags TAG...: remove the URLs of tags. If that fails, print the command that does it.
+remove_tags() {
+  local words=(run services update-traffic "$SERVICE" --region="$REGION" --remove-tags="$(list "$@")")
+  quietly "${words[@]}" ||
+    { say "note      these URLs stay public; see above. To remove them: gcloud ${words[*]} --project=$PROJECT" && return 1; }
+}
+
+# sweep: remove the URLs of runs that were killed. A run takes minutes, so one that began an hour ago has
+# ended; a younger one may be under way, and keeps its URL until a command moves the traffic.
+sweep() {
+  local tag began ended=() young=()
+  for tag in "${others[@]}"; do
+    began=${tag#trial} began=${began#-} # older versions of these scripts used `trial` alone
+    if [ "${began:-0}" -lt $((${TRIAL#trial-} - 3600)) ]; then ended+=("$tag"); else young+=("$tag"); fi
+  done
+  if [ ${#ended[@]} -gt 0 ] && remove_tags "${ended[@]}"; then
+    others=("${young[@]}")
+    say_swept "${ended[@]}"
+  fi
+  for tag in "${young[@]}"; do
+    say "note      $tag is the public URL of a release that began $(((${TRIAL#trial-} - ${tag#trial-}) / 60)) minutes ago and may be under way"
+  done
+  [ ${#unknown[@]} -eq 0 ] ||
+    say "note      deploy.sh did not create the tags $(list "${unknown[@]}"). Each gives a revision a public URL. Add those that you need to OWN_TAGS in deploy/names.sh, and remove the others with gcloud run services update-traffic $SERVICE --region=$REGION --project=$PROJECT --remove-tags=TAG"
+}
+
+say_swept() { say "swept     $(list "$@"): public URLs of releases that had not finished"; }
+
+# move SHARES FLAG...: set each revision's share of the traffic, and remove the tags of the canary and of
+# all trials. A release that is under way then stops: it must not undo this later.
 move() {
-  local shares=$1
-  shift
-  quietly run services update-traffic "$SERVICE" --region="$REGION" --to-revisions="$shares" \
-    ${tags:+--remove-tags="$tags"} "$@" ||
+  local words=(--to-revisions="$1") tags=(${canary:+"$CANARY"} ${trial:+"$TRIAL"} "${others[@]}")
+  [ ${#tags[@]} -eq 0 ] || words+=(--remove-tags="$(list "${tags[@]}")")
+  quietly run services update-traffic "$SERVICE" --region="$REGION" "${words[@]}" "${@:2}" ||
     fail "Could not move the traffic; see above. It is unchanged."
+  [ ${#others[@]} -eq 0 ] || say_swept "${others[@]}"
 }
 
 # smoke URL: test a deployment over HTTP, as its callers use it

@@ -7,6 +7,8 @@ REGION="us-central1"           # choose one near your users: https://cloud.googl
 SERVICE="livetoken"            # the Cloud Run service
 KEY_SECRET="livetoken-key"     # the secret that holds the Gemini API key
 
+OWN_TAGS=""                    # your own tags of the service, separated by spaces; deploy.sh reports unknown ones
+
 # Service accounts, one for each job
 RUNTIME="livetoken"            # runs the function; may read the key and nothing else
 BUILDER="livetoken-build"      # builds the container

@@ -148,8 +148,17 @@ class Project:
         container["env"] = [*kept, variable]
         return self.call("PUT", f"{RUN}/services/{SERVICE}", service, principal)
 
-    def interrupt(self, *command: str, after: str, seconds: float = 60) -> Ran:
-        """Run a command as the releaser, and press Ctrl-C after a request whose path ends so."""
+    def interrupt(
+        self,
+        *command: str,
+        after: str,
+        by: signal.Signals = signal.SIGINT,
+        seconds: float = 60,
+    ) -> Ran:
+        """Run a command as the releaser until a request whose path ends so, then send a signal.
+
+        Without `by`, the signal is that of Ctrl-C.
+        """
         with subprocess.Popen(
             command,
             cwd=self.root,
@@ -164,7 +173,7 @@ class Project:
             while not any(each.path.endswith(after) for each in self.cloud.requests):
                 assert process.poll() is None and time.monotonic() < end, f"no request for {after}"
                 time.sleep(0.02)
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, by)
             output, _ = process.communicate(timeout=seconds)
         return Ran(process.returncode, output)
 

@@ -118,17 +118,6 @@ def test_a_canary_keeps_its_share_through_a_failed_release_and_is_promoted_or_re
     assert deployed.cloud.tags(SERVICE) == {}
 
 
-def test_a_revision_whose_test_was_cut_short_is_not_promoted(deployed: Project) -> None:
-    before = deployed.serving.name
-    tag = ("gcloud", "run", "services", "update-traffic", SERVICE, "--region=us-central1")
-    killed = (*tag, f"--update-tags=trial={before}", "--project=demo-livetoken")
-    assert deployed.run(*killed).status == 0
-    assert "No canary to promote" in deployed.deploy("promote").last
-    assert deployed.deploy("rollback").status == 0
-    assert deployed.cloud.tags(SERVICE) == {}
-    assert deployed.serving.name == before
-
-
 def test_a_bad_new_key_moves_no_traffic_and_a_good_one_serves_and_rolls_back(
     deployed: Project,
 ) -> None:
@@ -187,31 +176,6 @@ def test_a_failure_to_move_traffic_is_reported(deployed: Project) -> None:
     assert done.status == 1
     assert "Could not move the traffic" in done.last
     assert deployed.serving.name == before
-
-
-def test_a_release_that_loses_its_tag_to_another_moves_no_traffic(deployed: Project) -> None:
-    before = deployed.serving.name
-    other = deployed.root / "deploy/other.sh"
-    move = f"gcloud run services update-traffic {SERVICE} --region=us-central1 --project=$PROJECT"
-    other.write_text(f"#!/bin/sh\n{move} --update-tags=trial={before} >&2\ndeploy/id_token.py\n")
-    other.chmod(0o755)
-    deployed.edit(
-        "deploy/names.sh", "SMOKE_EMAIL:+deploy/id_token.py", "SMOKE_EMAIL:+deploy/other.sh"
-    )
-    done = deployed.deploy()
-    assert done.status == 1
-    assert "Another release took the tag" in done.last
-    assert deployed.serving.name == before
-    assert deployed.cloud.tags(SERVICE) == {"trial": before}
-
-
-def test_an_interrupted_release_leaves_no_tag(deployed: Project) -> None:
-    before = deployed.serving.name
-    done = deployed.interrupt("deploy/deploy.sh", after="accounts:signInWithPassword")
-    assert done.status != 0
-    assert "Interrupted. Run this again" in done.output
-    assert deployed.serving.name == before
-    assert deployed.cloud.tags(SERVICE) == {}
 
 
 @pytest.mark.parametrize(
