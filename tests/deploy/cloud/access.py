@@ -74,10 +74,13 @@ class Access:
         if written.get("etag") not in (None, "", current.etag):
             message = "There were concurrent policy changes. Please retry the whole"
             raise Refused("ABORTED", f"{message} read-modify-write with exponential backoff.")
+        conditional = [each for each in written.get("bindings", []) if each.get("condition")]
+        if conditional and written.get("version") != 3:
+            raise invalid("A policy with conditional role bindings must have version 3.")
         members: dict[str, set[str]] = {}
         for binding in written.get("bindings", []):
-            if binding.get("condition"):
-                raise Unknown("a conditional binding")
+            if binding in conditional:
+                continue
             role = str(binding["role"])
             if role not in ROLES or not fits(role, kind):
                 raise invalid(f"Role {role} is not supported for this resource.")
@@ -88,6 +91,7 @@ class Access:
             for each in names - current.members.get(role, set()):
                 current.lags[role, each] = self._rules.lag
         current.members = {role: names for role, names in members.items() if names}
+        current.conditional = conditional
         current.version += 1
         return current
 

@@ -38,7 +38,7 @@ from emulator.tls import Certificate
 OWNER = "owner@example.com"
 PROJECT, NUMBER = "demo-livetoken", "123456789012"
 NAMES = (
-    *("*.googleapis.com", "*.run.app", "*.a.run.app"),
+    *("*.googleapis.com", "gcr.io", "*.run.app", "*.a.run.app"),
     *(f"*.{region}.run.app" for region in ("us-central1", "us-east1", "europe-west1")),
     "*.europe-west3.run.app",
 )
@@ -310,7 +310,7 @@ class _Connection(http.client.HTTPSConnection):
 
 
 def _is_googles(host: str) -> bool:
-    return host.endswith((".googleapis.com", ".run.app"))
+    return host == "gcr.io" or host.endswith((".googleapis.com", ".run.app"))
 
 
 def _adds_version(record: Record) -> bool:

@@ -21,6 +21,9 @@ from cloud.errors import Unknown, invalid, not_found
 from cloud.state import Build, Image, Json, timestamp
 from cloud.world import Api
 
+_REFERENCE = re.compile(r"[\w.-]+(/[\w.-]+)*(:[\w.-]{1,128})?(@[a-z0-9]+:[0-9a-f]{32,})?")
+"""The name of an image (github.com/distribution/reference). That Cloud Build checks it before it
+stores the build is a guess; no step can run with another name."""
 _TYPES = "type.googleapis.com/google.devtools.cloudbuild.v1"
 
 
@@ -60,7 +63,7 @@ class CloudBuild(Api):
             "tags": asked.get("tags", []),
             "options": {"logging": "CLOUD_LOGGING_ONLY"},
         }
-        problem = self._problem(account, source)
+        problem = self._problem(account, source, str(asked["imageUri"]))
         made.body["status"] = "FAILURE" if problem else "SUCCESS"
         if problem:
             made.body["failureInfo"] = {"type": "USER_BUILD_STEP", "detail": problem}
@@ -102,6 +105,9 @@ class CloudBuild(Api):
                 " build.options.default_logs_bucket_behavior option, or (c) use either"
                 " CLOUD_LOGGING_ONLY / NONE logging options"
             )
+        for step in asked["steps"]:
+            if not _REFERENCE.fullmatch(str(step["name"])):
+                raise invalid(f'invalid build: invalid image name "{step["name"]}"')
         source = self._source(asked["source"]["storageSource"], account)
         made = self._made(call, source)
         problem = self.world.rules.build_fails or self._unlogged(account)
@@ -137,7 +143,7 @@ class CloudBuild(Api):
         bucket = self.state.buckets.get(where["bucket"])
         if bucket is None or where["object"] not in bucket.objects:
             raise invalid(f"could not resolve source: no object {where['object']}")
-        if not self.access.allowed(account, "storage.objects.get", f"buckets/{bucket.name}"):
+        if not self.access.allowed(account, "storage.objects.get", self.bucket(bucket.name)):
             raise invalid(
                 f"could not resolve source: googleapi: Error 403: {account} does not have"
                 " storage.objects.get access to the Google Cloud Storage object., forbidden"
@@ -174,18 +180,18 @@ class CloudBuild(Api):
             return operation | {"done": True, "response": {"@type": f"{_TYPES}.Build", **body}}
         return operation
 
-    def _problem(self, account: str, source: bytes) -> str:
+    def _problem(self, account: str, source: bytes, image: str) -> str:
         """Why an image cannot be built; empty if it can.
 
         The buildpack (github.com/GoogleCloudPlatform/buildpacks, cmd/python) requires a `main.py`
         and compiles every uploaded module.
         """
-        project = f"projects/{self.state.project}"
+        repository = repository_of(image)
         permission = "artifactregistry.repositories.uploadArtifacts"
-        if not self.access.allowed(account, permission, project):
+        if not self.access.allowed(account, permission, repository):
             return f"denied: Permission '{permission}' denied on resource"
-        if not any(name.endswith("/cloud-run-source-deploy") for name in self.state.repositories):
-            return 'name unknown: Repository "cloud-run-source-deploy" not found'
+        if repository not in self.state.repositories:
+            return f'name unknown: Repository "{repository}" not found'
         with zipfile.ZipFile(io.BytesIO(source)) as archive:
             if "main.py" not in archive.namelist():
                 return "missing main.py and GOOGLE_FUNCTION_SOURCE not specified"
@@ -202,3 +208,10 @@ class CloudBuild(Api):
         if self.access.allowed(account, "logging.logEntries.create", project):
             return ""
         return "The service account running this build does not have permission to write logs"
+
+
+def repository_of(image: str) -> str:
+    """The full name of the repository of an image, `LOCATION-docker.pkg.dev/PROJECT/NAME/…`."""
+    host, project, name, *_ = image.split("/")
+    location = host.removesuffix("-docker.pkg.dev")
+    return f"projects/{project}/locations/{location}/repositories/{name}"

@@ -20,6 +20,7 @@ from cloud.front import Front, Reply
 from cloud.iam import Iam
 from cloud.identitytoolkit import IdentityToolkit
 from cloud.monitoring import Logging, Monitoring
+from cloud.registry import Registry
 from cloud.resourcemanager import ResourceManager
 from cloud.run import Run
 from cloud.secretmanager import SecretManager
@@ -66,6 +67,7 @@ class Google:
             IdentityToolkit(world),
             Monitoring(world),
             Logging(world),
+            Registry(world),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,12 +6,14 @@ Read in November 2026, without the permissions of APIs that are not imitated her
   (docs.cloud.google.com/run/docs/reference/iam/roles);
 - `secretmanager.*`: "Secret Manager roles and permissions" (docs.cloud.google.com/iam/docs/
   roles-permissions/secretmanager);
+- `storage.bucketViewer`: "IAM roles for Cloud Storage" (docs.cloud.google.com/storage/docs/
+  access-control/iam-roles);
 - `serviceusage.serviceUsageConsumer`, `logging.*`, `iam.serviceAccountUser`, `monitoring.*`,
   `firebaseappcheck.tokenVerifier`, `cloudbuild.builds.editor`: the dumps of
   `gcloud iam roles describe` in github.com/iann0036/iam-dataset.
 
-Guesses: `owner` has every permission; `artifactregistry.*`, `storage.*` and `run.developer` are
-from memory, and `run.admin` has every permission of Cloud Run.
+Guesses: `owner` has every permission; `artifactregistry.*`, the rest of `storage.*` and
+`run.developer` are from memory, and `run.admin` has every permission of Cloud Run.
 
 Only `run.admin` and `owner` have `run.services.setIamPolicy`, which both ways to make a service
 public require ("Allowing public access", Cloud Run).
@@ -122,6 +124,7 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
             ),
             "cloudbuild.builds.editor": (
                 *_BUILDS_EDIT,
+                *_of("cloudbuild.operations", "get", "list"),
                 "remotebuildexecution.blobs.get",
                 *_PROJECT,
             ),
@@ -132,10 +135,11 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
                 "artifactregistry.repositories",
                 *("downloadArtifacts", "get", "list", "uploadArtifacts"),
             ),
+            "storage.bucketViewer": _of("storage.buckets", "get", "list"),
             "storage.objectViewer": _of("storage.objects", "get", "list"),
             "storage.objectCreator": _of("storage.objects", "create"),
             "storage.admin": (
-                *_of("storage.buckets", "create", "get", "list"),
+                *_of("storage.buckets", "create", "get", "getIamPolicy", "list", "setIamPolicy"),
                 *_of("storage.objects", "create", "get", "list"),
             ),
             "monitoring.viewer": (*_MONITORING_READ, *_PROJECT),

@@ -61,6 +61,8 @@ class Rules:
     """Whether an organization's policy refuses `allUsers` (domain restricted sharing)."""
     build_fails: str = ""
     """Why the next builds fail; empty if they do not."""
+    public_images: set[str] = field(default_factory=set)
+    """The images that `gcr.io` has, each with its tag."""
     faults: list[Fault] = field(default_factory=list)
     person: Person = field(default_factory=Person)
     web_api_key: str = "AIza-web-api-key-of-the-stand-in"

@@ -5,6 +5,7 @@ Enforced, with the sources:
 - a change that names an old `resourceVersion` is refused with 409 (knative's API conventions);
 - the account of a revision must exist, and the deployer must be allowed to act as it ("Service
   identity"; the message is quoted from many bug reports);
+- the deployer must be allowed to read the image ("Deploying container images", required roles);
 - making a service public without IAM requires `run.services.setIamPolicy` ("Allowing public
   access"); that only a change of the setting requires it is a guess;
 - a secret must exist, have the version, and be readable by the account of the revision, or the
@@ -27,7 +28,7 @@ import uuid
 
 from cloud import traffic
 from cloud.call import Call, Route
-from cloud.cloudbuild import CloudBuild
+from cloud.cloudbuild import CloudBuild, repository_of
 from cloud.errors import Refused, Unknown, exists, invalid, not_found
 from cloud.run_json import API, REGIONS, condition, revision_json, service_json, urls
 from cloud.state import Image, Json, Revision, Service, timestamp
@@ -195,7 +196,9 @@ class Run(Api):
             raise invalid(f"{where}.containers[0].env: {message} {ending}")
         if len(names) != len(set(names)):
             raise invalid(f"{where}.containers[0].env: a name occurs twice")
-        self._image(spec["containers"][0])
+        _, image = self._image(spec["containers"][0])
+        permission = "artifactregistry.repositories.downloadArtifacts"
+        self.access.require(call.principal, permission, repository_of(image.uri))
 
     def _image(self, container: Json) -> tuple[str, Image]:
         """The digest and the image of a container. Raises Refused."""

@@ -12,10 +12,12 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass
 class Policy:
-    """An IAM policy: the members of each role on one resource, without conditions."""
+    """An IAM policy: the members of each role on one resource."""
 
     members: dict[str, set[str]] = field(default_factory=dict)
     """Per role, its members: `user:…`, `serviceAccount:…`, `allUsers`."""
+    conditional: list[Json] = field(default_factory=list)
+    """The bindings with a condition. They are kept, and grant nothing here."""
     version: int = 0
     """Grows with each change; the etag contains it."""
     lags: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -26,11 +28,17 @@ class Policy:
         return base64.b64encode(f"v{self.version:06d}".encode()).decode()
 
     def as_json(self) -> Json:
-        bindings = [
+        bindings: list[Json] = [
             {"role": role, "members": sorted(members)}
             for role, members in sorted(self.members.items())
         ]
-        return {"version": 1, "etag": self.etag, **({"bindings": bindings} if bindings else {})}
+        bindings += self.conditional
+        version = 3 if self.conditional else 1
+        return {
+            "version": version,
+            "etag": self.etag,
+            **({"bindings": bindings} if bindings else {}),
+        }
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Cloud Storage's JSON API v1: buckets, and the archives of deploys and builds."""
+"""Cloud Storage's JSON API v1: buckets, their policies, and the archives of deploys and builds."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Storage(Api):
             Route("GET", "/storage/v1/b", self._list),
             Route("POST", "/storage/v1/b", self._create),
             Route("GET", "/storage/v1/b/{bucket}", self._get),
+            Route("GET", "/storage/v1/b/{bucket}/iam", self._policy),
+            Route("PUT", "/storage/v1/b/{bucket}/iam", self._set_policy),
             Route("GET", "/storage/v1/b/{bucket}/o", self._objects),
             Route("GET", "/storage/v1/b/{bucket}/o/{object:path}", self._object),
             Route("POST", "/upload/storage/v1/b/{bucket}/o", self._upload),
@@ -52,6 +54,15 @@ class Storage(Api):
     def _get(self, call: Call) -> Json:
         self._may(call, "storage.buckets.get")
         return self._described(self._bucket(call))
+
+    def _policy(self, call: Call) -> Json:
+        self._may(call, "storage.buckets.getIamPolicy")
+        return self.state.policy(self.bucket(self._bucket(call).name)).as_json()
+
+    def _set_policy(self, call: Call) -> Json:
+        self._may(call, "storage.buckets.setIamPolicy")
+        name = self.bucket(self._bucket(call).name)
+        return self.access.set_policy(name, "storage", {"policy": call.json}).as_json()
 
     def _objects(self, call: Call) -> Json:
         self._may(call, "storage.objects.list")
@@ -99,7 +110,7 @@ class Storage(Api):
 
     def _may(self, call: Call, permission: str) -> None:
         """Raise Refused with this API's message, which names the account."""
-        if not self.access.allowed(call.principal, permission, f"buckets/{call['bucket']}"):
+        if not self.access.allowed(call.principal, permission, self.bucket(call["bucket"])):
             message = f"{call.principal} does not have {permission} access to the Google Cloud"
             ending = f"Storage bucket. Permission '{permission}' denied on resource"
             raise Refused("PERMISSION_DENIED", f"{message} {ending} (or it may not exist).")

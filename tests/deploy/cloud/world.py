@@ -81,6 +81,10 @@ class Api(ABC):
             raise Refused("PERMISSION_DENIED", message)
         return f"projects/{self.state.project}"
 
+    def bucket(self, name: str) -> str:
+        """The full name of a bucket, whose policies are kept under it."""
+        return f"projects/{self.state.project}/buckets/{name}"
+
     def answer(self, call: Call) -> Answer | Json | None:
         """The answer to a request, or None without a route for it."""
         for route in self.routes:
