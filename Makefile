@@ -5,6 +5,7 @@ export PYTHONDONTWRITEBYTECODE := # the tests start many processes, which share 
 BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
 READY := .venv/ready-$(VERSION)
+READY_RELEASE := .venv-release/ready-$(VERSION)
 READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 READY_CLIENTS := .venv/ready-clients-$(VERSION)
 READY_AUDIT := .venv-audit/ready-$(VERSION)
@@ -20,6 +21,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ready: $(READY) ## install what the other targets need
+
+.PHONY: ready-release
+ready-release: $(READY_RELEASE) ## install only what deploy/ needs, which the deploy scripts do themselves
 
 run: $(READY) ## start everything locally, check each step once, stay up (ONCE=1: end; GEMINI=real: see README)
 	@$(BIN)/python -m emulator $(if $(ONCE),--once) $(if $(GEMINI),--gemini $(GEMINI)) \
@@ -46,14 +50,14 @@ attacks: $(READY) ## attack the real function with bad tokens, raw requests and 
 	@tests/install redis-server nginx
 	$(BIN)/pytest -q -n 3 --dist worksteal tests/attacks
 
-test-deploy: $(READY_DEPLOY) ## run deploy/ and cloudbuild.yaml with real gcloud against a stand-in of Google Cloud
+test-deploy: $(READY_DEPLOY) $(READY_RELEASE) ## run deploy/ and cloudbuild.yaml with real gcloud against a stand-in of Google Cloud
 	@command -v gcloud >/dev/null || { \
 		echo "This needs gcloud: https://cloud.google.com/sdk/docs/install" >&2; exit 1; }
 	MYPYPATH=tests $(BIN)/mypy tests/deploy
-	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.cloudbuild cloudbuild.yaml cloudbuild-test.yaml
 	$(BIN)/pytest -q -n 3 --dist worksteal tests/deploy
 
-test-deploy-variants: $(READY_DEPLOY) ## break the deploy scripts in many ways; a test must fail each time
+test-deploy-variants: $(READY_DEPLOY) $(READY_RELEASE) ## break the deploy scripts in many ways; a test must fail each time
 	$(BIN)/pytest -v -n 3 --dist worksteal tests/deploy/variants.py
 
 test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that client apps use
@@ -92,6 +96,7 @@ requirements: $(READY) ## compile requirements/*.in into the pinned .txt files, 
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements.txt requirements/serving.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/dev.txt requirements/dev.in
+	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/release.txt requirements/release.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/deploy.txt requirements/deploy.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/clients.txt requirements/clients.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/audit.txt requirements/audit.in
@@ -117,16 +122,27 @@ load: $(READY) ## load one instance with good and bad requests; fails if a promi
 	@PYTHONPATH=. $(BIN)/python bench/load.py
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-audit .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-release .venv-audit .venv-bench build $(CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(READY): requirements.txt requirements/dev.txt
+define check-python
 	@case "$(VERSION)" in 3.11.*|3.12.*|3.13.*) ;; *) \
 		echo "livetoken needs Python 3.11 to 3.13; $(PYTHON) is $(or $(VERSION),not installed)." \
 			"Try make PYTHON=python3.13" >&2; exit 1;; esac
+endef
+
+$(READY): requirements.txt requirements/dev.txt
+	$(check-python)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements.txt -r requirements/dev.txt
+	@touch $@
+
+$(READY_RELEASE): requirements.txt requirements/release.txt
+	$(check-python)
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: \
+		-r requirements.txt -r requirements/release.txt
 	@touch $@
 
 $(READY_DEPLOY): $(READY) requirements/deploy.txt

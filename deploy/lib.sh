@@ -8,8 +8,13 @@ source deploy/names.sh
 # shellcheck source=deploy/size.sh
 source deploy/size.sh
 
-LIVETOKEN=(.venv/bin/python -m livetoken)
+LIVETOKEN=(.venv-release/bin/python -m livetoken)
 ENVIRONMENT=deploy/env.yaml
+# shellcheck disable=SC2034 # setup.sh, build.sh and pin-images.sh read these
+BUILDS=(cloudbuild.yaml cloudbuild-test.yaml)
+# gcloud's names for the bucket of uploaded sources and for the repository of the images built from them
+# shellcheck disable=SC2034
+SOURCES=run-sources-$PROJECT-$REGION IMAGES=cloud-run-source-deploy
 # Tags give a revision a public URL: TRIAL during this run's smoke test, CANARY once it has passed. Each
 # run has its own TRIAL, which contains the time at which it began, in seconds.
 TRIAL=trial-$(date +%s) CANARY=canary
@@ -50,7 +55,7 @@ need_project() {
 # preflight: exit before any change if the function would not start; sets `facts`
 preflight() {
   need_project
-  make --silent ready || fail "Could not install the tools that check the policy; see above. To use another Python: PYTHON=python3.13 $0"
+  make --silent ready-release || fail "Could not install the tools that check the policy; see above. To use another Python: PYTHON=python3.13 $0"
 
   local text name value file
   text=$("${LIVETOKEN[@]}" preflight "$ENVIRONMENT") ||

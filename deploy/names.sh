@@ -12,6 +12,7 @@ OWN_TAGS=""                    # your own tags of the service, separated by spac
 # Service accounts, one for each job
 RUNTIME="livetoken"            # runs the function; may read the key and nothing else
 BUILDER="livetoken-build"      # builds the container
+TESTER="livetoken-test"        # runs the tests in Cloud Build; has no rights. cloudbuild-test.yaml names it too
 RELEASER="livetoken-release"   # releases from Cloud Build; cannot read the key. cloudbuild.yaml names it too
 
 # The test user whose ID token the smoke test sends. Without one, the smoke test checks only that

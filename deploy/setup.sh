@@ -15,6 +15,8 @@ APIS=(
   secretmanager.googleapis.com iam.googleapis.com cloudresourcemanager.googleapis.com
 )
 
+REPOSITORY=(artifacts repositories "projects/$PROJECT/locations/$REGION/repositories/$IMAGES")
+
 # create_account NAME WHAT
 create_account() {
   grep -qxF -- "$(account "$1")" <<<"$accounts" && return
@@ -34,6 +36,19 @@ create_secret() {
   [ -n "$versions" ] || add_version "$@"
 }
 
+# create_stores: create what gcloud would create at the first deploy, so that roles can be granted on it
+create_stores() {
+  local found
+  found=$(ask storage buckets list --filter="name=$SOURCES" --format='value(name)') ||
+    fail "Could not list the buckets; see above. This requires roles/owner or roles/storage.admin."
+  [ -n "$found" ] || quietly storage buckets create "gs://$SOURCES" --location="$REGION" --uniform-bucket-level-access --public-access-prevention ||
+    fail "Could not create the bucket $SOURCES; see above. This requires roles/owner or roles/storage.admin."
+  found=$(ask artifacts repositories list --location="$REGION" --filter="name:$IMAGES" --format='value(name)') ||
+    fail "Could not list the repositories; see above. This requires roles/owner or roles/artifactregistry.admin."
+  [ -n "$found" ] || quietly artifacts repositories create "$IMAGES" --location="$REGION" --repository-format=docker ||
+    fail "Could not create the repository $IMAGES; see above. This requires roles/owner or roles/artifactregistry.admin."
+}
+
 # grant ACCOUNT ROLE WHERE...: WHERE is gcloud's command group and the resource's name. Other services
 # do not see a new account at once: only that error is retried, for about a minute.
 grant() {
@@ -50,6 +65,16 @@ grant() {
   done
 }
 
+# revoke ACCOUNT ROLE: take back a role on the project that an older version of this script granted
+revoke() {
+  local member
+  member="serviceAccount:$(account "$1")"
+  [ -z "$(ask projects get-iam-policy "$PROJECT" --flatten='bindings[].members' --format='value(bindings.role)' \
+    --filter="bindings.role=$2 AND bindings.members=$member AND NOT bindings.condition:*")" ] ||
+    quietly projects remove-iam-policy-binding "$PROJECT" --member="$member" --role="$2" --condition=None ||
+    fail "Could not take $2 on the project back from $member; see above. This requires roles/owner."
+}
+
 preflight
 
 cloud projects describe "$PROJECT" --format=none ||
@@ -62,8 +87,9 @@ accounts=$(ask iam service-accounts list --format='value(email)') ||
   fail "Could not list the service accounts; see above. This requires roles/owner or roles/iam.serviceAccountViewer."
 create_account "$RUNTIME" "livetoken: runs the function"
 create_account "$BUILDER" "livetoken: builds the container"
+create_account "$TESTER" "livetoken: runs the tests in Cloud Build"
 create_account "$RELEASER" "livetoken: releases from Cloud Build"
-say "accounts  $RUNTIME, $BUILDER, $RELEASER"
+say "accounts  $RUNTIME, $BUILDER, $TESTER, $RELEASER"
 
 secrets=$(ask secrets list --format='value(name.basename())') ||
   fail "Could not list the secrets; see above. This requires roles/owner or roles/secretmanager.viewer."
@@ -76,22 +102,38 @@ elif [ -n "$SMOKE_EMAIL" ]; then # standard input is the key, so it must never b
 fi
 say "secrets   $KEY_SECRET${SMOKE_EMAIL:+, $SMOKE_SECRET}"
 
+create_stores
+say "stores    $SOURCES, $IMAGES"
+
 # The function may read its key. It has no other role in the project.
 grant "$RUNTIME" roles/secretmanager.secretAccessor secrets "$KEY_SECRET"
 if [ "${facts[app_check]}" = consume ]; then # to consume App Check tokens
   grant "$RUNTIME" roles/firebaseappcheck.tokenVerifier projects "${facts[firebase_project]}"
 fi
 # The build reads the uploaded source, and writes the image and the build log.
-grant "$BUILDER" roles/run.builder projects "$PROJECT"
-# A release uploads the source, starts the build, creates a revision and moves traffic. It can list the
+grant "$BUILDER" roles/logging.logWriter projects "$PROJECT"
+grant "$BUILDER" roles/storage.objectViewer storage buckets "gs://$SOURCES"
+grant "$BUILDER" roles/artifactregistry.writer "${REPOSITORY[@]}"
+# The tests run code of many packages, so their account may only read its source and write its log.
+grant "$TESTER" roles/logging.logWriter projects "$PROJECT"
+grant "$TESTER" roles/storage.objectViewer storage buckets "gs://$SOURCES"
+# A release uploads the source, starts the builds, creates a revision and moves traffic. It can list the
 # versions of the key, but not read them.
-grant "$RELEASER" roles/run.sourceDeveloper projects "$PROJECT"
+grant "$RELEASER" roles/run.developer projects "$PROJECT"
+grant "$RELEASER" roles/cloudbuild.builds.editor projects "$PROJECT"
 grant "$RELEASER" roles/serviceusage.serviceUsageConsumer projects "$PROJECT"
 grant "$RELEASER" roles/logging.logWriter projects "$PROJECT"
+grant "$RELEASER" roles/storage.bucketViewer projects "$PROJECT" # gcloud lists the buckets, to see whose $SOURCES is
+grant "$RELEASER" roles/storage.objectCreator storage buckets "gs://$SOURCES"
+grant "$RELEASER" roles/storage.objectViewer storage buckets "gs://$SOURCES"
+grant "$RELEASER" roles/artifactregistry.reader "${REPOSITORY[@]}"
 grant "$RELEASER" roles/secretmanager.viewer secrets "$KEY_SECRET"
-grant "$RELEASER" roles/iam.serviceAccountUser iam service-accounts "$(account "$RUNTIME")"
-grant "$RELEASER" roles/iam.serviceAccountUser iam service-accounts "$(account "$BUILDER")"
+for account in "$RUNTIME" "$BUILDER" "$TESTER"; do
+  grant "$RELEASER" roles/iam.serviceAccountUser iam service-accounts "$(account "$account")"
+done
 [ -z "$SMOKE_EMAIL" ] || grant "$RELEASER" roles/secretmanager.secretAccessor secrets "$SMOKE_SECRET"
+revoke "$BUILDER" roles/run.builder
+revoke "$RELEASER" roles/run.sourceDeveloper
 say "grants    each account has only the roles that it needs"
 
 read_traffic

@@ -18,7 +18,7 @@ from typing import Any
 from cloud import Cloud
 from cloud.access import member
 from cloud.cloud import OWNER
-from cloud.state import Account, Revision, Secret, Version, timestamp
+from cloud.state import Account, Bucket, Revision, Secret, Version, timestamp
 from stack import API_KEY, ORIGIN, Stack
 from uploaded import write_policy
 
@@ -43,20 +43,39 @@ response_modalities = ["AUDIO"]
 system_instruction = "You are a patient tutor."
 """
 
+SOURCES = "run-sources-demo-livetoken-us-central1"
+IMAGES = "locations/us-central1/repositories/cloud-run-source-deploy"
 ACCOUNTS = {
     "livetoken": {("secrets/livetoken-key", "secretmanager.secretAccessor")},
-    "livetoken-build": {("", "run.builder")},
+    "livetoken-build": {
+        ("", "logging.logWriter"),
+        (f"buckets/{SOURCES}", "storage.objectViewer"),
+        (IMAGES, "artifactregistry.writer"),
+    },
+    "livetoken-test": {
+        ("", "logging.logWriter"),
+        (f"buckets/{SOURCES}", "storage.objectViewer"),
+    },
     "livetoken-release": {
-        ("", "run.sourceDeveloper"),
+        ("", "run.developer"),
+        ("", "cloudbuild.builds.editor"),
         ("", "serviceusage.serviceUsageConsumer"),
         ("", "logging.logWriter"),
+        ("", "storage.bucketViewer"),
+        (f"buckets/{SOURCES}", "storage.objectCreator"),
+        (f"buckets/{SOURCES}", "storage.objectViewer"),
+        (IMAGES, "artifactregistry.reader"),
         ("secrets/livetoken-key", "secretmanager.viewer"),
         ("secrets/livetoken-smoke-password", "secretmanager.secretAccessor"),
         ("serviceAccounts/{livetoken}", "iam.serviceAccountUser"),
         ("serviceAccounts/{livetoken-build}", "iam.serviceAccountUser"),
+        ("serviceAccounts/{livetoken-test}", "iam.serviceAccountUser"),
     },
 }
 """The accounts that `setup.sh` creates, each with all its roles."""
+
+INSTALLED = (".venv", ".venv-release")
+"""The virtual environments of this work tree."""
 
 SMOKE_PASSED = "13 checks passed."
 """The last line of a smoke test in which every check passed."""
@@ -208,6 +227,9 @@ class Project:
         for name, payload in ((KEY_SECRET, API_KEY), (PASSWORD_SECRET, PASSWORD)):
             version = Version(1, payload.encode(), timestamp())
             state.secrets[name] = Secret(name, {}, timestamp(), {1: version})
+        state.buckets[SOURCES] = Bucket(SOURCES, {})
+        repository = f"{DEMO}/{IMAGES}"
+        state.repositories[repository] = {"name": repository, "format": "DOCKER"}
         emails = {name: self.cloud.account(name) for name in ACCOUNTS}
         for name, grants in ACCOUNTS.items():
             state.accounts[emails[name]] = Account(emails[name], name, {})
@@ -253,14 +275,15 @@ class Project:
 
 
 def copy_work_tree(to: Path) -> None:
-    """Copy the tracked and new files of this work tree, with a link to its `.venv`."""
+    """Copy the tracked and new files of this work tree, with links to what is installed in it."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     for name in filter(None, os.fsdecode(files).split("\0")):
         if (ROOT / name).exists():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, to / name)
-    (to / ".venv").symlink_to(ROOT / ".venv")
+    for name in INSTALLED:
+        (to / name).symlink_to(ROOT / name)
 
 
 @contextmanager

@@ -2,17 +2,19 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cloud.access import member
 from cloud.secretmanager import crc32c
-from cloud.state import Version
-from project import DEMO, KEY_SECRET, RUN, SECRETS, SERVICE, Project
+from cloud.state import Bucket, Version
+from project import DEMO, IMAGES, KEY_SECRET, RUN, SECRETS, SERVICE, SOURCES, Project
 from stack import API_KEY
 
 ACCOUNTS = "https://iam.googleapis.com/v1/projects/-/serviceAccounts"
 PROJECT = f"https://cloudresourcemanager.googleapis.com/v1/{DEMO}"
+ARTIFACTS = f"https://artifactregistry.googleapis.com/v1/{DEMO}/locations/us-central1/repositories"
 KEY = f"{SECRETS}/{KEY_SECRET}"
 
 
@@ -26,10 +28,9 @@ def bindings(role: str, member: str) -> dict[str, Any]:
 def test_a_name_is_taken_only_once(deployed: Project) -> None:
     create = ("secrets", "create", KEY_SECRET, "--replication-policy=automatic")
     assert "already exists" in deployed.gcloud(*create, status=1)
-    repositories = f"https://artifactregistry.googleapis.com/v1/{DEMO}/locations/us-central1"
     for url, body in (
         (ACCOUNTS.replace("/-/", "/demo-livetoken/"), {"accountId": "livetoken"}),
-        (f"{repositories}/repositories?repositoryId=cloud-run-source-deploy", {}),
+        (f"{ARTIFACTS}?repositoryId=cloud-run-source-deploy", {}),
         (
             "https://storage.googleapis.com/storage/v1/b",
             {"name": "run-sources-demo-livetoken-us-central1"},
@@ -91,6 +92,53 @@ def test_the_releaser_cannot_open_a_service_or_read_the_key(settled: Project) ->
     assert status == 403
     assert "Permission 'run.services.get' denied" in answer["error"]["message"]
     assert settled.call("GET", service, None, "no account")[0] == 401
+
+
+@pytest.mark.parametrize("account", ["livetoken-build", "livetoken-test", "livetoken-release"])
+def test_builds_and_releases_read_the_sources_and_no_other_bucket(
+    settled: Project, account: str
+) -> None:
+    state, email = settled.cloud.state, settled.cloud.account(account)
+    others = Bucket("others", {}, {"file": b"x"}, {"file": 1})
+    state.buckets |= {"others": others, SOURCES: replace(others, name=SOURCES)}
+    for bucket, status in (("others", 403), (SOURCES, 200)):
+        url = f"https://storage.googleapis.com/storage/v1/b/{bucket}/o/file"
+        assert settled.call("GET", url, None, email)[0] == status, bucket
+    for method, url in (
+        ("POST", "https://storage.googleapis.com/upload/storage/v1/b/others/o?name=file"),
+        ("PUT", f"https://storage.googleapis.com/storage/v1/b/{SOURCES}/iam"),
+        ("POST", "https://storage.googleapis.com/storage/v1/b"),
+        ("GET", f"{ARTIFACTS}/others"),
+        ("POST", f"{ARTIFACTS}/cloud-run-source-deploy:setIamPolicy"),
+    ):
+        assert settled.call(method, url, {"name": "new"}, email)[0] == 403, url
+
+
+def test_the_account_of_the_tests_holds_nothing(settled: Project) -> None:
+    tester = settled.cloud.account("livetoken-test")
+    for method, url in (
+        ("GET", f"{KEY}/versions/1:access"),
+        ("GET", SECRETS),
+        ("GET", f"{RUN}/services"),
+        ("GET", f"{ACCOUNTS}/{settled.cloud.account('livetoken')}"),
+        ("GET", f"{ARTIFACTS}/cloud-run-source-deploy"),
+        ("POST", f"https://cloudbuild.googleapis.com/v1/{DEMO}/builds"),
+        ("POST", f"https://storage.googleapis.com/upload/storage/v1/b/{SOURCES}/o?name=a"),
+        ("POST", f"{PROJECT}:getIamPolicy"),
+    ):
+        assert settled.call(method, url, None, tester)[0] == 403, url
+
+
+def test_an_image_is_built_and_deployed_only_with_rights_on_its_repository(
+    deployed: Project,
+) -> None:
+    policy = deployed.cloud.state.policy(f"{DEMO}/{IMAGES}")
+    releaser = deployed.cloud.account("livetoken-release")
+    del policy.members["roles/artifactregistry.reader"]
+    status, answer = deployed.release({"name": "A", "value": "b"}, principal=releaser)
+    assert (status, "downloadArtifacts" in answer["error"]["message"]) == (403, True)
+    del policy.members["roles/artifactregistry.writer"]
+    assert "Build failed" in deployed.gcloud(*deployed.deploy_words, status=1)
 
 
 def test_a_deployer_must_be_allowed_to_act_as_both_accounts(deployed: Project) -> None:

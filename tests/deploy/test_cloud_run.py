@@ -8,7 +8,7 @@ import pytest
 from cloud import Cloud, Fault
 from cloud.cloud import OWNER
 from cloud.state import Version
-from project import DEMO, KEY_SECRET, RUN, SECRETS, SERVICE, Project
+from project import DEMO, KEY_SECRET, RUN, SECRETS, SERVICE, SOURCES, Project
 from stack import API_KEY
 
 from emulator.tls import Certificate
@@ -144,7 +144,8 @@ def test_a_build_must_say_where_its_log_goes_and_can_fail(settled: Project) -> N
         "serviceAccount": f"projects/demo-livetoken/serviceAccounts/{account}",
     }
     config = settled.root / "build.json"
-    submit = ("builds", "submit", "--config=build.json", "--ignore-file=.gitignore")
+    staging = f"--gcs-source-staging-dir=gs://{SOURCES}/builds"
+    submit = ("builds", "submit", "--config=build.json", "--ignore-file=.gitignore", staging)
     config.write_text(json.dumps(build))
     assert "CLOUD_LOGGING_ONLY" in settled.gcloud(*submit, status=1)
     build["options"] = {"logging": "CLOUD_LOGGING_ONLY"}

@@ -2,14 +2,17 @@
 
 import pytest
 from cloud import Fault
+from cloud.access import member
 from project import (
     ACCOUNTS,
     APIS,
+    DEMO,
     KEY_SECRET,
     PASSWORD,
     PASSWORD_SECRET,
     SERVICE,
     SMOKE_PASSED,
+    SOURCES,
     Project,
     masked,
     transcript,
@@ -40,6 +43,11 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     for secret in (API_KEY, PASSWORD):
         assert secret not in done.output
     assert project.cloud.leaks(API_KEY.encode()) == []
+    assert set(project.cloud.state.buckets) == {SOURCES}
+    assert (
+        project.cloud.state.buckets[SOURCES].body["iamConfiguration"]["publicAccessPrevention"]
+        == "enforced"
+    )
     (traffic,) = project.cloud.service(SERVICE).spec["traffic"]
     assert traffic["revisionName"] == project.serving.name
     assert project.serving.account == project.cloud.account("livetoken")
@@ -56,7 +64,7 @@ def test_a_second_run_creates_nothing_and_asks_for_nothing(deployed: Project) ->
     assert [each for each in deployed.cloud.requests if each.status == 409] == []
     now = {name: policy.members for name, policy in deployed.cloud.state.policies.items()}
     assert now == policies
-    again = (":setIamPolicy", "services:batchEnable", "accounts:signInWithPassword")
+    again = (":setIamPolicy", "/iam", "services:batchEnable", "accounts:signInWithPassword")
     assert [each for each in deployed.written if not each.endswith(again)] == []
 
 
@@ -80,6 +88,29 @@ def test_an_interrupted_setup_continues_and_grants_fit_the_policy_and_the_test_u
     assert project.grants("livetoken") == {*ACCOUNTS["livetoken"], used_once}
     password = (f"secrets/{PASSWORD_SECRET}", "secretmanager.secretAccessor")
     assert project.grants("livetoken-release") == ACCOUNTS["livetoken-release"] - {password}
+
+
+def test_wider_grants_of_an_older_setup_are_revoked_and_the_owners_are_kept(
+    deployed: Project,
+) -> None:
+    cloud = deployed.cloud
+    policy = cloud.state.policy(DEMO)
+    old = {"livetoken-build": "roles/run.builder", "livetoken-release": "roles/run.sourceDeveloper"}
+    for name, role in old.items():
+        policy.members[role] = {member(cloud.account(name))}
+    policy.members["roles/run.builder"].add(member(cloud.account("livetoken")))
+    condition = {
+        "title": "until May",
+        "expression": 'request.time < timestamp("2027-05-01T00:00:00Z")',
+    }
+    builder = {"role": "roles/run.builder", "members": [member(cloud.account("livetoken-build"))]}
+    policy.conditional = [{**builder, "condition": condition}]
+    for _ in range(2):
+        done = deployed.setup(typed="")
+        assert done.status == 0, done.output
+        expected = {**ACCOUNTS, "livetoken": {*ACCOUNTS["livetoken"], ("", "run.builder")}}
+        assert {name: deployed.grants(name) for name in ACCOUNTS} == expected
+        assert cloud.state.policy(DEMO).conditional == [{**builder, "condition": condition}]
 
 
 def test_a_piped_key_is_never_the_password(project: Project) -> None:

@@ -61,11 +61,11 @@ def test_a_release_merges_with_conflicts_in_the_owners_files_only(tmp_path: Path
     _as_shipped(upstream)
     commit = "git add --all && git commit --quiet --message=change"
     lock = ".venv/bin/python -m livetoken lock >/dev/null"
-    setup = f"git init --quiet && echo .venv >>.git/info/exclude && {lock} && {commit}"
+    setup = f"git init --quiet && echo '.venv*' >>.git/info/exclude && {lock} && {commit}"
     assert bash(upstream, setup) == (0, "")
     policy = (upstream / "policy.toml").read_text()
     assert bash(tmp_path, "git clone --quiet upstream clone") == (0, "")
-    (clone / ".git/info/exclude").write_text(".venv\n")
+    (clone / ".git/info/exclude").write_text(".venv*\n")
     (clone / ".venv").symlink_to(ROOT / ".venv")
     for file in (clone / "requirements.txt", clone / "requirements/dev.txt"):
         os.utime(file, (1e9, 1e9))  # older than the installation, so that make installs nothing
