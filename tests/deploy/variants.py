@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from project import copy_work_tree
+from project import INSTALLED, copy_work_tree
 
 SETUP, LIB, DEPLOY = "deploy/setup.sh", "deploy/lib.sh", "deploy/deploy.sh"
 UPLOAD = "test_upload.py::test_a_deploy_uploads_what_serves_and_nothing_else"
@@ -21,6 +21,13 @@ RELEASE = (
 ROTATION = (
     "test_release.py::test_a_bad_new_key_moves_no_traffic_and_a_good_one_serves_and_rolls_back"
 )
+
+TAGS = "test_tags.py::test"
+SWEEP = f"{TAGS}_a_command_that_moves_no_traffic_removes_only_urls_that_are_over_an_hour_old"
+RELEASE_BUILD, TEST_BUILD = "cloudbuild.yaml", "cloudbuild-test.yaml"
+BUILD = "test_pipeline.py::test_a_build_tests_then_releases_each_as_its_own_account"
+STEP = "test_pipeline.py::test_a_step_fails_if_its_work_fails"
+OLDER = "test_setup.py::test_wider_grants_of_an_older_setup_are_revoked_and_the_owners_are_kept"
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,42 @@ VARIANTS = {
         ROTATION,
     ),
     "a failed smoke test does not stop the release": Variant(
-        DEPLOY, 'smoke "$trial_url" ||', 'smoke "$trial_url" || true ||', ROTATION
+        DEPLOY, "  $passed ||\n", "  true ||\n", ROTATION
     ),
-    "a release promotes the revision of another release": Variant(
+    "a release undoes a rollback": Variant(
         DEPLOY,
-        '[ "$trial" = "$tried" ] ||',
+        '[ "$trial $serving $canary" = "$tried $before" ] ||',
         "true ||",
-        "test_release.py::test_a_release_that_loses_its_tag_to_another_moves_no_traffic",
+        f"{TAGS}_a_release_stops_if_a_rollback_removed_its_url",
+    ),
+    "a release undoes a change of the traffic": Variant(
+        DEPLOY,
+        '[ "$trial $serving $canary" = "$tried $before" ] ||',
+        '[ "$trial" = "$tried" ] ||',
+        f"{TAGS}_a_release_stops_if_the_traffic_is_not_as_it_found_it",
+    ),
+    "the URL of a killed release stays": Variant(
+        LIB,
+        ' ${trial:+"$TRIAL"} "${others[@]}")',
+        ' ${trial:+"$TRIAL"})',
+        f"{TAGS}_any_command_that_moves_traffic_removes_the_url_that_a_killed_release_left",
+    ),
+    "the URL of a release under way is removed": Variant(LIB, " - 3600)) ]", ")) ]", SWEEP),
+    "a release that fails removes the URL of another": Variant(
+        DEPLOY,
+        'remove_tags "$TRIAL" >&2',
+        'remove_tags "$TRIAL" "${others[@]}" >&2',
+        SWEEP,
+    ),
+    "the URLs of killed releases stay if a command fails": Variant(
+        LIB, "${#ended[@]} -gt 0 ]", "${#ended[@]} -gt 9 ]", SWEEP
+    ),
+    "a tag of the owner is removed": Variant(LIB, "^trial(-[0-9]{1,12})?$", "^.", SWEEP),
+    "a smoke test removes URLs": Variant(
+        DEPLOY,
+        "1:smoke)\n    preflight\n    need_service\n",
+        "1:smoke)\n    preflight\n    need_service\n    sweep\n",
+        SWEEP,
     ),
     "a revision that failed keeps its URL": Variant(
         DEPLOY, "  trap withdraw EXIT", "  :", ROTATION
@@ -141,17 +177,51 @@ VARIANTS = {
         "  if false; then",
         "test_monitor.py::test_what_exists_is_updated_and_what_is_missing_is_created",
     ),
+    "failed tests pass": Variant(TEST_BUILD, " make test\n", " make test || true\n", STEP),
     "a build releases despite failed tests": Variant(
-        "cloudbuild.yaml",
-        "      make test\n",
-        "      make test || true\n",
-        "test_pipeline.py::test_a_step_fails_if_its_work_fails",
+        RELEASE_BUILD, " deploy/build.sh test\n", " deploy/build.sh test || true\n", STEP
     ),
-    "a build's image is not pinned": Variant(
-        "cloudbuild.yaml",
-        "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:528.0.0",
-        "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:latest",
-        "test_pipeline.py::test_images_are_pinned_to_a_version",
+    "the tests run as the account that releases": Variant(
+        TEST_BUILD, "serviceAccounts/livetoken-test@", "serviceAccounts/livetoken-release@", BUILD
+    ),
+    "a release runs the packages of development": Variant(
+        LIB, "(.venv-release/bin/python ", "(.venv/bin/python ", BUILD
+    ),
+    "a build's image has no fixed version": Variant(
+        RELEASE_BUILD,
+        "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:",
+        "  - id: release\n    name: gcr.io/google.com/cloudsdktool/google-cloud-cli:latest-",
+        "test_pipeline.py::test_the_shipped_builds_name_one_version_and_its_digest_or_none",
+    ),
+    "an image without a digest is built": Variant(
+        "deploy/build.sh",
+        "[0-9a-f]{64}$ ]] ||",
+        "[0-9a-f]{64}$ ]] || true ||",
+        "test_pipeline.py::test_a_build_with_an_image_without_a_digest_is_refused",
+    ),
+    "an old digest stays": Variant(
+        "deploy/pin-images.sh",
+        "(@.*)?$",
+        "$",
+        "test_pipeline.py::test_images_are_pinned_by_digest_once_the_owner_has_looked_it_up",
+    ),
+    "a build may write to every repository": Variant(
+        SETUP,
+        'grant "$BUILDER" roles/artifactregistry.writer "${REPOSITORY[@]}"',
+        'grant "$BUILDER" roles/artifactregistry.writer projects "$PROJECT"',
+        FROM_NOTHING,
+    ),
+    "the tests may read every bucket": Variant(
+        SETUP,
+        'grant "$TESTER" roles/storage.objectViewer storage buckets "gs://$SOURCES"',
+        'grant "$TESTER" roles/storage.objectViewer projects "$PROJECT"',
+        FROM_NOTHING,
+    ),
+    "the wide grants of an older setup stay": Variant(
+        SETUP, 'revoke "$RELEASER" roles/run.sourceDeveloper\n', "", OLDER
+    ),
+    "a grant does not say that it has no condition": Variant(
+        SETUP, '--role="$role" --condition=None', '--role="$role"', OLDER
     ),
 }
 
@@ -160,7 +230,9 @@ def checkout(folder: Path) -> None:
     """Copy this work tree into a repository, so that its tests can copy it again."""
     copy_work_tree(folder)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    (folder / ".git/info/exclude").write_text(".venv\n")  # .gitignore ignores only a folder
+    (folder / ".git/info/exclude").write_text(
+        "\n".join(INSTALLED)
+    )  # .gitignore ignores only folders
 
 
 @pytest.mark.parametrize("name", VARIANTS)
