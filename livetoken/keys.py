@@ -11,7 +11,6 @@ No background task fetches keys, because Cloud Run stops the CPU between request
 """
 
 import asyncio
-import base64
 import json
 import math
 import re
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 from google.auth.crypt import RSAVerifier
 
-from livetoken import fetch
+from livetoken import fetch, tokens
 from livetoken.refusals import Detail, Reason, Refused
 
 FETCH_TIMEOUT = 5.0  # seconds
@@ -224,7 +223,7 @@ def _is_for_rs256(jwk: Mapping[str, Any]) -> bool:
 
 def _integer(text: str) -> int:
     """Read a Base64urlUInt (RFC 7518, section 2)."""
-    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return int.from_bytes(tokens.decode(text))
 
 
 def _max_age(headers: Mapping[str, str]) -> float:

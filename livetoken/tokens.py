@@ -57,7 +57,7 @@ class SignedToken:
         if match[3] == _REMOVED:
             raise Refused(reason, Detail.SIGNATURE_REMOVED_BY_GOOGLE)
         try:
-            header, signature = _object(match[1]), _bytes(match[3])
+            header, signature = _object(match[1]), decode(match[3])
         except (ValueError, RecursionError):
             raise Refused(reason, Detail.TOKEN_MALFORMED) from None
         kid = _key_id(header, reason)
@@ -144,14 +144,18 @@ def _key_id(header: Mapping[str, Any], reason: Reason) -> str:
 
 
 def _object(segment: str) -> dict[str, Any]:
-    value = _DECODER.decode(_bytes(segment).decode())
+    value = _DECODER.decode(decode(segment).decode())
     if not isinstance(value, dict):
         raise ValueError
     return value
 
 
-def _bytes(segment: str) -> bytes:
-    """Decode base64url. Bits that are left over must be zero, so that it has one spelling."""
+def decode(segment: str) -> bytes:
+    """Decode base64url (RFC 7515, section 2), of which each value has one spelling.
+
+    Raises:
+        ValueError: it has another character, or bits that are left over and not zero.
+    """
     data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
         raise ValueError

@@ -134,10 +134,7 @@ def document(data: bytes) -> dict[str, Any] | None:
 
 
 def jwk(value: Any, kid: str, modulus: int) -> bool:
-    """Whether a value is an RSA key for RS256 of this id and modulus (RFC 7517, 7518).
-
-    A malformed modulus counts as any.
-    """
+    """Whether a value is an RSA key for RS256 of this id and modulus (RFC 7517, 7518)."""
     if not isinstance(value, dict) or not isinstance(value.get("n"), str):
         return False
     operations, number = value.get("key_ops", ["verify"]), from_base64url(value["n"])
@@ -148,7 +145,8 @@ def jwk(value: Any, kid: str, modulus: int) -> bool:
         and value.get("alg", "RS256") == "RS256"
         and isinstance(operations, list)
         and "verify" in operations
-        and (number is None or int.from_bytes(number) == modulus)
+        and number is not None
+        and int.from_bytes(number) == modulus
     )
 
 
