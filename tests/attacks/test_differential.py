@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -43,18 +43,19 @@ class Opinions:
 
     async def of(self, tokens: Iterable[str]) -> list[tuple[str, str | None, str | None]]:
         """The claims of each token that we accept, and why google-auth and PyJWT refuse it."""
-        http, (project, client) = fetch.Http(), self.audiences
-        firebase, google = (
-            KeySet(http, f"{self.url}/keys/{kind}", keys.certificates)
-            for kind in ("firebase", "google")
-        )
-        callers = Callers(issuers([project], firebase, [client], google))
+        project, client = self.audiences
         found = []
-        for token in tokens:
-            with suppress(Refused):
-                await callers.identify(token)
-                claims = str(jwt.decode(token, options={"verify_signature": False}))
-                found.append((claims, _error(self.google, token), _error(self.pyjwt, token)))
+        with closing(fetch.Http()) as http:
+            firebase, google = (
+                KeySet(http, f"{self.url}/keys/{kind}", keys.certificates)
+                for kind in ("firebase", "google")
+            )
+            callers = Callers(issuers([project], firebase, [client], google))
+            for token in tokens:
+                with suppress(Refused):
+                    await callers.identify(token)
+                    claims = str(jwt.decode(token, options={"verify_signature": False}))
+                    found.append((claims, _error(self.google, token), _error(self.pyjwt, token)))
         return found
 
     def google(self, token: str) -> None:

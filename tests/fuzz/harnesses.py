@@ -6,6 +6,7 @@ parser does not agree with the oracle, or raises anything but a `Refused` of its
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from typing import TypeVar
 
@@ -148,9 +149,9 @@ def _refused_or(parse: Callable[[], Found], *reasons: Reason) -> Found | None:
 def _verifying() -> tuple[Issuer, Callers, asyncio.AbstractEventLoop]:
     """An issuer, and callers that have fetched its keys and never fetch them again."""
     issuer, loop = Issuer(clock=lambda: NOW), asyncio.new_event_loop()
-    with Server(issuer.app) as server:
+    with Server(issuer.app) as server, closing(fetch.Http()) as http:
         sets = [
-            KeySet(fetch.Http(), f"{server.url}/keys/{kind}", keys.certificates, now=lambda: NOW)
+            KeySet(http, f"{server.url}/keys/{kind}", keys.certificates, now=lambda: NOW)
             for kind in ("firebase", "google")
         ]
         for each in sets:
