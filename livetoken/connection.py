@@ -11,6 +11,7 @@ uvicorn parses with httptools. This module closes what the two leave open:
 | faulty framing, no `Host` or two | 400, and the connection is closed |
 | too many or too long headers | 431, and the connection is closed |
 | no whole head within 10 s | the connection is closed |
+| nothing, and does not read its answers | the connection is closed after 10 s |
 
 Pipelining is legal, but browsers and proxies do not use it. If bytes follow a request before its
 answer, two parties may disagree about where the request ends, so these bytes are not parsed.
@@ -34,6 +35,9 @@ MAX_HEADERS = 100
 
 HEAD_TIMEOUT = 10.0
 """Seconds from the first byte of a head, or from the connection, until the head must be whole."""
+
+READ_TIMEOUT = 10.0
+"""Seconds for which a client may leave its answers unread once they fill the system's buffers."""
 
 MAX_PARSED = 64 * 1024
 """Bytes of a body that are parsed, with the sizes of its chunks. The rest is discarded."""
@@ -73,6 +77,7 @@ class Connection(HttpToolsProtocol):
         self._header_count = 0
         self._chunk_count = 0
         self._discarded: int | None = None  # None while bytes are parsed
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -96,6 +101,22 @@ class Connection(HttpToolsProtocol):
                 self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif not self._is_whole and self._size > MAX_PARSED:
             self._discard(0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_TIMEOUT, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()  # `close` would wait for a client that does not read
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -162,6 +183,8 @@ class Connection(HttpToolsProtocol):
         self.headers = []  # trailers
         self._is_head, self._size = False, 0
         self.cycle.transport = _Answering(self)
+        if self.parser.get_http_version() == "1.0":  # RFC 9110, section 10.1.1
+            self.cycle.waiting_for_100_continue = False
         self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_chunk_header(self) -> None:
@@ -195,6 +218,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(head + text)
         if self.cycle is not None:
             self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         self._close_for_writing()
 

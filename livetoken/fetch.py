@@ -36,6 +36,10 @@ class NotConnected(Unreachable):
     """There was no connection, so nothing was sent: refused, bad TLS, or host not found."""
 
 
+class NotConnectedInTime(TimeoutError):
+    """There was no connection in time, so nothing was sent."""
+
+
 class TooLong(Exception):
     """The answer is longer than `MAX_ANSWER`."""
 
@@ -75,7 +79,7 @@ class Http:
             credentials: headers whose values are secret.
 
         Raises:
-            TimeoutError: the answer was not whole in time.
+            TimeoutError: the answer was not whole in time; NotConnectedInTime if nothing was sent.
             Unreachable, TooLong: see the classes.
             ValueError: a header would end its line.
         """
@@ -84,9 +88,12 @@ class Http:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            for connection in self._idle.popitem()[1]:
-                connection.close()
+        for origin in list(self._idle):
+            self._drop(origin)
+
+    def _drop(self, origin: _Origin) -> None:
+        for connection in self._idle.pop(origin, []):
+            connection.close()
 
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
@@ -95,16 +102,23 @@ class Http:
         head = _head(method, parts.path or "/", {"host": parts.netloc, **headers})
         port = parts.port or _PORTS[parts.scheme]
         origin = (parts.scheme, parts.hostname or "", port)
-        async with asyncio.timeout(seconds):
-            connection = self._take(origin) or await self._connect(origin)
-            try:
-                answer = await connection.exchange(head + body)
-            finally:
-                if connection.is_idle:
-                    self._idle.setdefault(origin, []).append(connection)
-                else:
-                    connection.close()
-            return answer
+        connection = None
+        try:
+            async with asyncio.timeout(seconds):
+                connection = self._take(origin) or await self._connect(origin)
+                return await connection.exchange(head + body)
+        except TimeoutError:
+            if connection is None:
+                raise NotConnectedInTime from None
+            raise
+        except Unreachable:
+            self._drop(origin)  # what cut one connection may have cut them all
+            raise
+        finally:
+            if connection is not None and connection.is_idle:
+                self._idle.setdefault(origin, []).append(connection)
+            elif connection is not None:
+                connection.close()
 
     def _take(self, origin: _Origin) -> "_Connection | None":
         """Return the idle connection that was used last, and drop those that have ended."""
@@ -147,8 +161,6 @@ class _Connection(asyncio.Protocol):
         self.is_idle = False
         self._parser = httptools.HttpResponseParser(self)
         self._received = 0
-        self._headers = dict.fromkeys(READ_HEADERS, "")
-        self._body = bytearray()
         self._answer = self._loop.create_future()
         self._transport.write(request)
         try:
@@ -190,10 +202,18 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._answer is None or self._answer.done():
             raise ValueError  # a second answer
+        self._headers = dict.fromkeys(READ_HEADERS, "")
+        self._body = bytearray()
+        self._is_head = True
+
+    def on_headers_complete(self) -> None:
+        self._is_head = False
+        if self._parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         header = name.decode("latin-1").lower()
-        if header in self._headers:
+        if self._is_head and header in self._headers:
             self._headers[header] = value.decode("latin-1") if value.isascii() else ""
 
     def on_body(self, body: bytes) -> None:
@@ -201,7 +221,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200 or self._answer is None:
+        if 100 <= status < 200 or self._answer is None:
             return  # an interim answer (RFC 9110, section 15.2)
         self._used_at = self._loop.time()
         self.is_idle = self._parser.should_keep_alive()

@@ -135,8 +135,9 @@ class Gemini:
             raise _unavailable(Detail.CONNECTION, in_doubt=True) from None
         except fetch.TooLong:
             raise _unavailable(Detail.ANSWER_TOO_LONG, in_doubt=True) from None
-        except TimeoutError:
-            raise Refused(Reason.GEMINI_TIMEOUT, Detail.NO_ANSWER, in_doubt=True) from None
+        except TimeoutError as error:
+            in_doubt = not isinstance(error, fetch.NotConnectedInTime)
+            raise Refused(Reason.GEMINI_TIMEOUT, Detail.NO_ANSWER, in_doubt=in_doubt) from None
         return _token_name(answer), answer.status
 
 

@@ -33,6 +33,7 @@ STALE_FOR = 3600.0  # seconds that keys serve past their max-age
 MAX_AGE_DEFAULT = 300.0  # seconds, for an answer without max-age
 MAX_AGE_MOST = 6 * 3600.0  # seconds at most; App Check's documentation names six hours
 MIN_KEY_BITS = 2048  # RFC 7518, section 3.3
+MAX_KEY_BITS = 8192  # a longer key takes too long to verify with
 
 Keys: TypeAlias = Iterator[tuple[str, RSAPublicKey]]
 """The key ids and keys that an endpoint lists."""
@@ -126,7 +127,7 @@ class KeySet:
             self._refresh = None
 
     def _verifiers(self, answer: fetch.Fetched) -> dict[str, RSAVerifier]:
-        """Read an answer. Keys too short for RS256 are skipped.
+        """Read an answer. Keys too short for RS256, or too long, are skipped.
 
         Raises:
             ValueError, RecursionError: it holds no usable key.
@@ -137,7 +138,7 @@ class KeySet:
         keys = {
             kid: RSAVerifier(key)  # type: ignore[no-untyped-call]  # google-auth has none
             for kid, key in self._parse(document)
-            if key.key_size >= MIN_KEY_BITS
+            if MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS
         }
         if not keys:
             raise ValueError

@@ -16,6 +16,9 @@ _ORIGIN = re.compile(
 )
 _ADDRESS = re.compile(r"[0-9.]*|.*:.*|(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 
+MAX_ORIGIN = 300
+"""Characters of an origin: a host name has at most 253 (RFC 1035, section 2.3.4)."""
+
 PREFLIGHT = {
     "Allow": "POST, OPTIONS",
     "Access-Control-Allow-Methods": "POST",
@@ -78,7 +81,7 @@ class Origins:
             return origin
         if not self._any:
             raise Refused(Reason.ORIGIN_NOT_ALLOWED)
-        if not is_origin(origin):
+        if len(origin) > MAX_ORIGIN or not is_origin(origin):
             raise Refused(Reason.ORIGIN_NOT_ALLOWED, Detail.NOT_AN_ORIGIN)
         return origin
 

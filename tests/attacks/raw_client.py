@@ -29,14 +29,15 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, data: bytes, *, at_once: int | None = None) -> None:
-        """Send bytes, `at_once` of them at a time, until the server closes."""
+    def send(self, data: bytes, *, at_once: int | None = None) -> bool:
+        """Send bytes, `at_once` of them at a time. Return whether the server was still there."""
         size = at_once or len(data) or 1
         try:
             for start in range(0, len(data), size):
                 self._socket.sendall(data[start : start + size])
         except ConnectionError:
-            pass  # the answer is read all the same
+            return False  # the answer can be read all the same
+        return True
 
     def answer(self) -> Answer | None:
         """Return the next final answer, or None if the connection ends before its first byte."""

@@ -1,5 +1,6 @@
 """What one connection, and one caller, can take from the others."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,8 +13,12 @@ from asking import function_of
 from raw_client import PROBE, Wire
 from raw_requests import CHUNKED, SHORT, head, sized
 from stack import POLICY, Stack, until
+from starlette.types import Receive, Scope, Send
 from test_raw_requests import attack
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
+from livetoken import connection
 from livetoken.connection import MAX_DISCARDED
 from livetoken.refusals import Reason
 from livetoken.under_way import MAX_UNDER_WAY
@@ -24,10 +29,13 @@ MIB = 1024 * 1024
 
 def memory(stack: Stack) -> int:
     """The memory of the function's processes in bytes (PSS: each shared page counts in part)."""
-    processes = (each for each in Path("/proc").iterdir() if each.name.isdigit())
-    group = [each for each in processes if os.getpgid(int(each.name)) == stack.function.process.pid]
-    lines = "".join((each / "smaps_rollup").read_text() for each in group).splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    total = 0
+    for each in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # a process that has just ended
+            if each.name.isdigit() and os.getpgid(int(each.name)) == stack.function.process.pid:
+                lines = (each / "smaps_rollup").read_text().splitlines()
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total * 1024
 
 
 def flood(stack: Stack, start: bytes, data: bytes, size: int) -> int:
@@ -126,3 +134,66 @@ def test_one_caller_cannot_occupy_an_instance(function: Stack) -> None:
     assert what == ["INVALID_REQUEST"] * MAX_UNDER_WAY + ["LIMIT_REACHED"] * 8
     assert refused < 2, "the refused ones do not wait for a body"
     assert function.ask().status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POST + b"Content-Length: 9\r\n\r\n",  # refused before its body
+        b"not HTTP\r\n\r\n",
+    ],
+)
+def test_a_client_that_sends_on_after_its_answer_is_cut_off(function: Stack, data: bytes) -> None:
+    began = time.monotonic()
+    with Wire(function.function.port) as wire:
+        wire.send(data)
+        assert wire.answer() is not None
+        while time.monotonic() - began < 10 and wire.send(b" "):
+            time.sleep(0.1)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("faulty", [b"ZZ\r\n", b"1\r\n \r\n" * 65, b"0\r\na b\r\n\r\n"])
+def test_a_faulty_body_is_not_an_error_of_ours(function: Stack, faulty: bytes) -> None:
+    function.ask()  # fetches the keys
+    lines = len(function.log())
+    data = head(b"Expect: 100-continue", CHUNKED) + faulty
+    assert attack(function, data) == "400"
+    assert function.logged(lines + 1)["reason"] == "INVALID_REQUEST"
+
+
+def test_a_client_of_http_1_0_gets_no_interim_answer(function: Stack) -> None:
+    data = sized(SHORT, b"Expect: 100-continue", line=b"POST / HTTP/1.0")
+    token = function.issuer.id_token("ada").encode()
+    with socket.create_connection(("127.0.0.1", function.function.port), 5) as client:
+        client.sendall(data.replace(b"<token>", token))
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another application, whose answer is too large for the system's buffers."""
+    monkeypatch.setattr(connection, "READ_TIMEOUT", 0.2)
+    ended = asyncio.Event()
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": bytes(65_536), "more_body": True})
+        ended.set()
+
+    async def run() -> None:
+        config, state = Config(large), ServerState()
+        config.load()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: connection.Connection(config=config, server_state=state, app_state={}),
+            "127.0.0.1",
+            0,
+        )
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.sendall(PROBE)
+            async with asyncio.timeout(10):
+                await ended.wait()  # what is sent after the end is dropped
+        server.close()
+
+    asyncio.run(run())

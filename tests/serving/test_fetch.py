@@ -16,7 +16,15 @@ from emulator import tls
 from emulator.function import hold_port
 from emulator.tls import Certificate
 from livetoken import fetch
-from livetoken.fetch import MAX_ANSWER, Fetched, Http, NotConnected, TooLong, Unreachable
+from livetoken.fetch import (
+    MAX_ANSWER,
+    Fetched,
+    Http,
+    NotConnected,
+    NotConnectedInTime,
+    TooLong,
+    Unreachable,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -43,15 +51,25 @@ class Upstream:
             self._serve()
 
     def _serve(self) -> None:
+        threads = []
         for answers in self._connections:
             connection, _ = self.listening.accept()
             connection.settimeout(5)
             self.requests.append([])
-            with connection, suppress(ConnectionError):
-                for answer in answers:
-                    self.requests[-1].append(connection.recv(65_536))
-                    time.sleep(self.delay)
-                    connection.sendall(answer)
+            given = (connection, answers, self.requests[-1])
+            threads.append(Thread(target=self._answer, args=given))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def _answer(
+        self, connection: socket.socket, answers: list[bytes], requests: list[bytes]
+    ) -> None:
+        with connection, suppress(ConnectionError):
+            for answer in answers:
+                requests.append(connection.recv(65_536))
+                time.sleep(self.delay)
+                connection.sendall(answer)
 
 
 @contextmanager
@@ -144,6 +162,8 @@ def test_an_answer_is_read(answer: bytes, status: int, body: bytes) -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\n", "Unreachable"),
         (b"HTTP/1.1 101 Other\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" + OK, "Unreachable"),
         (b"HTTP/2 200\r\n\r\n", "Unreachable"),
+        (OK.replace(b"HTTP/1.1", b"RTSP/2.0"), "Unreachable"),
+        (OK.replace(b"1.1", b"0.9"), "Unreachable"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "Unreachable"),
         (b"<html>", "Unreachable"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"a" * MAX_ANSWER, "TooLong"),
@@ -159,6 +179,42 @@ def test_headers_that_are_not_ascii_are_empty() -> None:
     answer = outcome(OK.replace(b"\r\n\r\n", b"\r\nRetry-After: \xff\r\nAGE: 7\r\n\r\n"))
     assert isinstance(answer, Fetched)
     assert answer.headers == {"age": "7", "cache-control": "", "retry-after": ""}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n" + OK,
+        CHUNKED + b"0\r\nRetry-After: 7\r\n\r\n",
+    ],
+)
+def test_only_headers_of_the_final_head_count(answer: bytes) -> None:
+    answered = outcome(answer)
+    assert isinstance(answered, Fetched)
+    assert answered.headers["retry-after"] == ""
+
+
+def test_a_connection_that_is_cut_ends_the_idle_ones() -> None:
+    """What cut one may have cut them all, and the next try must not meet another of them."""
+
+    async def calls() -> None:
+        with client() as http:
+            await asyncio.gather(*(post(http, server.port) for _ in range(3)))
+            with pytest.raises(Unreachable):
+                await post(http, server.port)
+            assert (await post(http, server.port)).status == 200
+
+    with upstream([OK, b""], [OK, b""], [OK, b""], [OK]) as server:
+        run(calls)
+
+
+def test_no_connection_in_time_means_that_nothing_was_sent() -> None:
+    async def call() -> None:
+        with pytest.raises(NotConnectedInTime):
+            await get(f"https://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run(call)
 
 
 def test_a_connection_serves_one_request_after_another() -> None:
