@@ -39,13 +39,15 @@ create_secret() {
 # create_stores: create what gcloud would create at the first deploy, so that roles can be granted on it
 create_stores() {
   local found
-  found=$(ask storage buckets list --filter="name=$SOURCES" --format='value(name)') ||
+  found=$(ask storage buckets list --format='value(name)') ||
     fail "Could not list the buckets; see above. This requires roles/owner or roles/storage.admin."
-  [ -n "$found" ] || quietly storage buckets create "gs://$SOURCES" --location="$REGION" --uniform-bucket-level-access --public-access-prevention ||
+  grep -qxF -- "$SOURCES" <<<"$found" ||
+    quietly storage buckets create "gs://$SOURCES" --location="$REGION" --uniform-bucket-level-access --public-access-prevention ||
     fail "Could not create the bucket $SOURCES; see above. This requires roles/owner or roles/storage.admin."
-  found=$(ask artifacts repositories list --location="$REGION" --filter="name:$IMAGES" --format='value(name)') ||
+  found=$(ask artifacts repositories list --location="$REGION" --format='value(name.basename())') ||
     fail "Could not list the repositories; see above. This requires roles/owner or roles/artifactregistry.admin."
-  [ -n "$found" ] || quietly artifacts repositories create "$IMAGES" --location="$REGION" --repository-format=docker ||
+  grep -qxF -- "$IMAGES" <<<"$found" ||
+    quietly artifacts repositories create "$IMAGES" --location="$REGION" --repository-format=docker ||
     fail "Could not create the repository $IMAGES; see above. This requires roles/owner or roles/artifactregistry.admin."
 }
 
@@ -67,10 +69,12 @@ grant() {
 
 # revoke ACCOUNT ROLE: take back a role on the project that an older version of this script granted
 revoke() {
-  local member
+  local member found
   member="serviceAccount:$(account "$1")"
-  [ -z "$(ask projects get-iam-policy "$PROJECT" --flatten='bindings[].members' --format='value(bindings.role)' \
-    --filter="bindings.role=$2 AND bindings.members=$member AND NOT bindings.condition:*")" ] ||
+  found=$(ask projects get-iam-policy "$PROJECT" --flatten='bindings[].members' --format='value(bindings.role)' \
+    --filter="bindings.role=$2 AND bindings.members=$member AND NOT bindings.condition:*") ||
+    fail "Could not read the roles on the project; see above. This requires roles/owner."
+  [ -z "$found" ] ||
     quietly projects remove-iam-policy-binding "$PROJECT" --member="$member" --role="$2" --condition=None ||
     fail "Could not take $2 on the project back from $member; see above. This requires roles/owner."
 }

@@ -3,10 +3,12 @@
 import pytest
 from cloud import Fault
 from cloud.access import member
+from cloud.state import Bucket
 from project import (
     ACCOUNTS,
     APIS,
     DEMO,
+    IMAGES,
     KEY_SECRET,
     PASSWORD,
     PASSWORD_SECRET,
@@ -23,6 +25,9 @@ from stack import API_KEY
 def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     project.cloud.rules.unseen = 1  # other services do not see a new account at once
     project.cloud.rules.domain_restricted = True  # allUsers may not hold a role
+    state, similar = project.cloud.state, f"{DEMO}/{IMAGES}-2"
+    state.repositories[similar] = {"name": similar}
+    state.buckets[f"{SOURCES}-2"] = Bucket(f"{SOURCES}-2", {})
     done = project.setup()
     assert done.status == 0, done.output
     assert SMOKE_PASSED in done.output
@@ -43,11 +48,9 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     for secret in (API_KEY, PASSWORD):
         assert secret not in done.output
     assert project.cloud.leaks(API_KEY.encode()) == []
-    assert set(project.cloud.state.buckets) == {SOURCES}
-    assert (
-        project.cloud.state.buckets[SOURCES].body["iamConfiguration"]["publicAccessPrevention"]
-        == "enforced"
-    )
+    assert set(state.buckets) == {SOURCES, f"{SOURCES}-2"}
+    access = state.buckets[SOURCES].body["iamConfiguration"]
+    assert access["publicAccessPrevention"] == "enforced"
     (traffic,) = project.cloud.service(SERVICE).spec["traffic"]
     assert traffic["revisionName"] == project.serving.name
     assert project.serving.account == project.cloud.account("livetoken")
