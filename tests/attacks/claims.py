@@ -327,7 +327,7 @@ CLAIMS = [
     ),
     *family(
         "junk under a known key",
-        "RFC 8725, section 3.11; CVE-2025-61920",
+        "CVE-2025-61920",
         *(
             junk(name, json)
             for name, json in (
