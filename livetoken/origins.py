@@ -49,11 +49,17 @@ def host(url: str) -> str | None:
         if parts.port == 0:
             return None
         if _ADDRESS.fullmatch(name):
-            return name if str(ipaddress.ip_address(name)) == name else None
+            return name if _serialised(ipaddress.ip_address(name)) == name else None
         name.encode("idna").decode("idna")  # RFC 5890
         return name
     except ValueError:
         return None
+
+
+def _serialised(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Return an address as the URL standard writes it. Python 3.13 writes mapped ones otherwise."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}" if mapped else str(address)
 
 
 def is_loopback(name: str | None) -> bool:
