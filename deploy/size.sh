@@ -12,10 +12,10 @@ MAX_INSTANCES=1
 
 SIZE=(
   --cpu=1                # one event loop: a second core would be idle
-  --memory=512Mi         # 120 MiB was the peak, with 1,000 concurrent callers; 512 is the minimum of the second generation
-  --concurrency=250      # at 250, the core is 85 % busy and p99 is 0.3 to 0.5 s; at 500, p99 is 1.7 s
+  --memory=512Mi         # 92 MiB was the peak, with 1,000 concurrent callers; 512 is the minimum of the second generation
+  --concurrency=250      # at 250, the core is 85 % busy and p99 is 0.4 s; at 500, p99 can be seconds
   --timeout=30           # the slowest response adds up: body 2 s, keys 5 s, App Check 10 s, limits 2 s, Gemini 6 s
-  --cpu-boost            # speeds up Cloud Run's part of a start; the function's part takes 0.35 s on one core or two
+  --cpu-boost            # speeds up Cloud Run's part of a start; the function's part takes half a second on one core or two
   --min-instances=0      # no cost while idle, and a start takes under a second; 1 saves the first caller that second
   --max-instances="$MAX_INSTANCES"
 )
