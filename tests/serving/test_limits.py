@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from asking import imported
-from limited import AT_ONCE, POLICY, Limited, new_caller
+from limited import AT_ONCE, POLICY, Limited, connect, new_caller
 from redis_server import RedisServer
 from stack import Stack, stack
 
@@ -28,6 +28,7 @@ def functions(
         unstarted.running(POLICY, PYTHONPROFILEIMPORTTIME="1") as memory,
         unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as in_redis,
     ):
+        connect(in_redis)
         yield {"memory": memory, "redis": in_redis}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from limited import AT_ONCE, NUMBERS, POLICY, Limited, new_caller
+from limited import AT_ONCE, NUMBERS, POLICY, Limited, connect, new_caller
 from redis_server import PASSWORD, RedisServer
 from stack import Stack, stack, until
 
@@ -31,6 +31,8 @@ def functions(certificate: Certificate, redis: RedisServer) -> Iterator[tuple[St
         unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as first,
         unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as second,
     ):
+        connect(first)
+        connect(second)
         yield first, second
 
 
