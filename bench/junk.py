@@ -81,7 +81,7 @@ async def _withhold_body(client: Client, callers: Callers) -> None:
 
 KINDS = {
     "no credential": _requests(lambda _: request(None)),
-    "a credential that is no token": _requests(lambda _: request("x.y.z")),
+    "a credential that is not a token": _requests(lambda _: request("x.y.z")),
     "a forged signature": _requests(_forged('{"iss": "x"}')),
     "forged, with 1,800 lists as claims": _requests(_forged("[" + "[]," * 1799 + "[]]")),
     "forged, with claims 900 deep": _requests(_forged("[" * 900 + "]" * 900)),

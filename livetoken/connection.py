@@ -53,7 +53,7 @@ _EXTENSIONS: dict[str, dict[object, object]] = {_EXTENSION: {}}
 
 
 def check(scope: Scope) -> None:
-    """Check that a request came through `Connection`, whatever server was started.
+    """Check that a request came through `Connection`, even if another server was started.
 
     Raises:
         Refused: INTERNAL.
@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
         self._discarded: int | None = None  # None while bytes are parsed
         self._unread: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         super().connection_made(transport)
         self._close_after(HEAD_TIMEOUT)
 

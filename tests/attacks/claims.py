@@ -182,7 +182,7 @@ CLAIMS = [
         one("expired, and for others", "AUDIENCE", exp=1, aud="other"),
     ),
     *family(
-        "times that are no times",
+        "times of a wrong form",
         "RFC 7519, section 2 (NumericDate); CVE-2020-10735",
         *(
             number(claim, json, malformed or detail)

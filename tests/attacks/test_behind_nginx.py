@@ -9,7 +9,8 @@ import pytest
 from asking import function_of
 from nginx import SETTINGS, nginx
 from raw_client import Wire, said
-from raw_requests import REQUESTS, SHORT, sized
+from raw_parts import SHORT, sized
+from raw_requests import REQUESTS
 from stack import POLICY, Stack, until
 
 function = function_of(POLICY)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from asking import function_of
 from raw_client import PROBE, Wire
-from raw_requests import CHUNKED, SHORT, head, sized
+from raw_parts import CHUNKED, SHORT, head, sized
 from stack import POLICY, Stack, until
 from starlette.types import Receive, Scope, Send
 from test_raw_requests import attack

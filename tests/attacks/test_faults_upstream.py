@@ -117,14 +117,14 @@ BROKEN = {
     "headers that never end": HEAD + b"X-A: " + b"a" * 3_000_000,
     "ten thousand headers": HEAD + b"X-A: a\r\n" * 10_000 + b"\r\n" + TOKEN,
     "two lengths": HEAD + b"Content-Length: 32\r\nContent-Length: 5\r\n\r\n" + TOKEN,
-    "a length that is no number": HEAD + b"Content-Length: x\r\n\r\n" + TOKEN,
+    "a length that is not a number": HEAD + b"Content-Length: x\r\n\r\n" + TOKEN,
     "a body cut off": HEAD + b"Content-Length: 99\r\n\r\n" + TOKEN,
     "chunks cut off": HEAD + b"Transfer-Encoding: chunked\r\n\r\n20\r\n" + TOKEN,
     "a chunk of no size": HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n" + TOKEN,
     "interim answers alone": b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
     "another name after the first": HEAD + b'\r\n{"name": "auth_tokens/A", "name": 5}',
     "a name with a line feed": HEAD + b'\r\n{"name": "auth_tokens/A\\nB"}',
-    "bytes that are no text": HEAD + b'\r\n{"name": "auth_tokens/A\xff"}',
+    "bytes that are not text": HEAD + b'\r\n{"name": "auth_tokens/A\xff"}',
     "a length of 10 GB": HEAD + b"Content-Length: 10000000000\r\n\r\n" + b"a" * 1_000_000,
 }
 
@@ -180,7 +180,7 @@ def test_an_answer_that_nobody_asked_for_is_given_to_no_caller(behind: Stack, ra
 def test_a_gemini_that_accepts_and_says_nothing_ends_at_the_deadline(
     alone: Stack, scheme: str
 ) -> None:
-    """Nor does it in the middle of a TLS handshake."""
+    """Also in the middle of a TLS handshake."""
     with Raw(reads=False) as silent:
         url = f"{scheme}://{silent.address}"
         with faulty(alone, GOOGLE_GEMINI_BASE_URL=url) as livetoken:

@@ -203,4 +203,4 @@ def _is_time(value: object) -> bool:
 
 
 def _is_past(value: object) -> bool:
-    return _is_time(value) and value <= NOW + SKEW  # type: ignore[operator]
+    return _is_time(value) and value <= NOW + SKEW  # type: ignore[operator]  # _is_time has checked it
