@@ -27,6 +27,7 @@ UNFIT: dict[str, dict[str, Any]] = {
     "modulus-number": {"n": 7},
     "modulus-null": {"n": None},
     "modulus-empty": {"n": ""},
+    "modulus-of-9000-bits": {"n": jwt.base64url((2**9000 - 1).to_bytes(1125))},
     "exponent-one": {"e": "AQ"},
     "exponent-even": {"e": "BA"},
     "exponent-of-a-list": {"e": ["AQAB"]},

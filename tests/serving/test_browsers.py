@@ -83,6 +83,7 @@ ORIGINS = (
 """As browsers and app shells write them (RFC 6454, section 6.2; the URL standard)."""
 
 NO_ORIGINS = (
+    "https://" + ".".join(["a" * 60] * 5),  # longer than a host name can be
     *("", "*", "x", "NULL", "nul", "null, null", "app.example.com", "//app.example.com", "https:"),
     *(
         "https://",
