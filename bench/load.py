@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import uvloop
 from instance import (
@@ -45,11 +46,12 @@ GEMINI_TAKES = 0.150  # seconds
 STOP_WITHIN = 10.0  # seconds that Cloud Run gives a process after SIGTERM
 GROWTH = 1.10  # of memory, at most
 SLOWER = 3.0  # how many times the quiet p99 good callers may wait, at most
-GOOD_RATE = 200  # requests a second of good callers, beside the junk
-SECONDS = 2.0  # for each kind of junk
+GOOD_RATE = 100  # requests a second of good callers, which take a fifth of the core
+SECONDS = 3.0  # for each kind of junk
 UNDER_WAY = 400  # requests of one kind at once, at most
 TRIES = 3  # for each kind of junk, of which the best counts
-CROWDED = 0.2  # cores: if other processes take more, nothing can be said of the time that we take
+CROWDED = 0.2  # cores: if other processes take more, the times are theirs
+BUSY = 0.85  # cores: if the function takes more, the machine slowed and the junk took over half
 
 FAILING = (
     ("500", "GEMINI_UNAVAILABLE"),
@@ -277,6 +279,18 @@ async def at_rate(rate: float, seconds: float, send: Callable[[], Awaitable[None
     await asyncio.gather(*sending)
 
 
+class Waits(NamedTuple):
+    """What good callers waited in milliseconds, and the cores that the function and others took."""
+
+    p50: float
+    p99: float
+    busy: float
+    crowded: float
+
+    def __str__(self) -> str:
+        return f"{self.p50:9.0f}{self.p99:9.0f}{self.busy:6.2f}{self.crowded:8.2f}"
+
+
 async def beside_junk(running: Function, callers: Callers) -> None:
     """Good callers, alone and beside each kind of junk."""
     group, client = running.process.pid, Client(running.port)
@@ -288,15 +302,17 @@ async def beside_junk(running: Function, callers: Callers) -> None:
         took.append(time.perf_counter() - began)
         must(got == asked.expected, f"{got} instead of {asked.expected}")
 
-    async def measured(*beside: Awaitable[None]) -> tuple[float, float, float]:
-        """Return p50, p99, and the cores that other processes took meanwhile."""
+    async def measured(*beside: Awaitable[None]) -> Waits:
         took.clear()
-        taken, began = others(group), time.perf_counter()
+        used, taken, began = cpu(group), others(group), time.perf_counter()
         await asyncio.gather(at_rate(GOOD_RATE, SECONDS, good), *beside)
-        crowded = (others(group) - taken) / (time.perf_counter() - began)
-        return percentile(took, 0.5), percentile(took, 0.99), crowded
+        passed = time.perf_counter() - began
+        busy, crowded = (cpu(group) - used) / passed, (others(group) - taken) / passed
+        return Waits(percentile(took, 0.5), percentile(took, 0.99), busy, crowded)
 
-    async def with_junk(kind: Kind, rate: float) -> tuple[float, float, float]:
+    async def with_junk(kind: Kind) -> tuple[float, float, Waits]:
+        """Return the CPU seconds that a request of junk costs, its rate, and the waits."""
+        each, rate = await cost(group, running.port, kind, callers)
         junk = Client(running.port)
 
         async def bad() -> None:
@@ -304,28 +320,26 @@ async def beside_junk(running: Function, callers: Callers) -> None:
                 await kind.send(junk, callers)
 
         try:
-            return await measured(at_rate(rate, SECONDS, bad))
+            return each, rate, await measured(at_rate(rate, SECONDS, bad))
         finally:
             junk.close()
 
-    p50, quiet, crowded = await measured()
+    quiet = await measured()
     print(f"\n{GOOD_RATE} good requests a second, beside junk that takes half of the CPU")
-    print(f"  {'junk':36}{'CPU each, ms':>12}{'a second':>10}{'p50, ms':>9}{'p99, ms':>9}   others")
-    print(f"  {'none':58}{p50:9.0f}{quiet:9.0f}{crowded:9.2f}", flush=True)
+    print(f"  {'junk':36}CPU each, ms  a second  p50, ms  p99, ms   CPU  others")
+    print(f"  {'none':58}{quiet}", flush=True)
     for name, kind in KINDS.items():
-        each, rate = await cost(group, running.port, kind, callers)
-        tries: list[tuple[float, float, float]] = []
-        while len(tries) < TRIES and (not tries or tries[-1][1] > SLOWER * quiet):
-            tries.append(await with_junk(kind, rate))
-        p50, p99, crowded = min(tries, key=lambda one: one[1])
-        print(
-            f"  {name:36}{each * 1000:12.2f}{rate:10,.0f}{p50:9.0f}{p99:9.0f}{crowded:9.2f}",
-            flush=True,
-        )
-        if p99 > SLOWER * quiet and crowded > CROWDED:
-            print(f"    not counted: other processes took more than {CROWDED} cores")
+        tries = [await with_junk(kind)]
+        while len(tries) < TRIES and tries[-1][2].p99 > SLOWER * quiet.p99:
+            tries.append(await with_junk(kind))
+        each, rate, waits = min(tries, key=lambda one: one[2].p99)
+        print(f"  {name:36}{each * 1000:12.2f}{rate:10,.0f}{waits}", flush=True)
+        if waits.p99 <= SLOWER * quiet.p99:
+            continue
+        if waits.crowded > CROWDED or waits.busy > BUSY:
+            print("    not counted: the machine had become slower, or was busy otherwise")
         else:
-            must(p99 <= SLOWER * quiet, f"p99 is {p99:.0f} ms beside {name}, else {quiet:.0f} ms")
+            must(False, f"p99 is {waits.p99:.0f} ms beside {name}, else {quiet.p99:.0f} ms")
     client.close()
 
 
