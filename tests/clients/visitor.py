@@ -169,7 +169,7 @@ def visiting(
             context.add_init_script(SPEAKER)
             visitor = Visitor(context.new_page())
             visitor.page.goto(page_at.url)
-            visitor.sees("Get a token first.")
+            expect(visitor.button("Get a token")).to_be_enabled()
             yield visitor
     hosts = {urlsplit(url).hostname for url in visitor.asked}
     assert hosts <= {"127.0.0.1", urlsplit(gemini_url).hostname}
