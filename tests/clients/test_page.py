@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import voice
 from outside import Outside
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from stack import Stack, until
 from visitor import SIGNED_OUT, Visitor, visiting
 
@@ -245,6 +245,18 @@ def test_mute_stops_the_microphone(visitor: Visitor, alone: Stack) -> None:
     until(lambda: messages[-1] == {"realtimeInput": {"audioStreamEnd": True}})
     visitor.page.wait_for_function("() => document.querySelector('#level').value > 0.1")
     assert messages[-1] == {"realtimeInput": {"audioStreamEnd": True}}
+
+
+def test_nothing_can_be_pressed_before_the_choices_are_shown(visitor: Visitor) -> None:
+    page, held = visitor.page, list[Route]()
+    page.route("**/setup.json", lambda route: held.append(route))
+    with page.expect_request("**/setup.json"):
+        page.reload(wait_until="commit")
+    expect(page.get_by_role("radio")).to_have_count(0)
+    expect(visitor.button("Get a token")).to_be_disabled()
+    held[0].continue_()
+    visitor.ask()
+    visitor.sees("Ready. Press Talk.")
 
 
 def test_a_keyboard_is_enough(visitor: Visitor) -> None:
