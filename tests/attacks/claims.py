@@ -1,18 +1,16 @@
-"""Attacks by what the claims of a genuinely signed token say, and tokens that are for others."""
+"""Attacks by what the claims say, under a genuine signature unless a family says otherwise."""
 
 from collections.abc import Callable
 from json import loads
 from typing import Any
 
 from forge import Forge, Row, family
-from unfit_keys import STRANGER
 
 from emulator.jwt import as_json, base64url
 
 FIREBASE = "https://securetoken.google.com/"
 GOOGLE = "https://accounts.google.com"
 ACCOUNT = "minter@demo-livetoken.iam.gserviceaccount.com"
-CUSTOM = "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit"
 
 NUMBERS = {
     "NaN": "TOKEN_MALFORMED",
@@ -120,24 +118,6 @@ def junk(name: str, json: bytes) -> Row:
     return name, lambda forge: forge.unsigned_claims(json), "SIGNATURE"
 
 
-def word(name: str, text: str) -> Row:
-    """A credential that is not a JWT."""
-    return name, lambda _: text, "TOKEN_MALFORMED"
-
-
-def other(name: str, expected: str, claims: dict[str, Any], header: dict[str, Any]) -> Row:
-    """A token that is genuine elsewhere, signed with a key that we do not know."""
-    return (
-        name,
-        lambda forge: forge.issuer.sign(
-            {"iat": forge.now, "exp": forge.now + 3600, **claims},
-            header={"kid": "0123456789abcdef", **header},
-            key=STRANGER,
-        ),
-        expected,
-    )
-
-
 CLAIMS = [
     *family(
         "genuine",
@@ -202,18 +182,22 @@ CLAIMS = [
         *(
             formed("iss", form, "ISSUER")
             for form in (
-                *("*", f"{FIREBASE}*/", f"{FIREBASE}*2", f"{FIREBASE}x*", f" {FIREBASE}*"),
-                *(f"{FIREBASE}*\0", f"{FIREBASE}*#", f"{FIREBASE}./*", f"{FIREBASE[:-1]}:443/*"),
-                *("http://securetoken.google.com/*", "securetoken.google.com/*"),
-                *(
-                    "HTTPS://securetoken.google.com/*",
-                    "https://securetoken.google.com.evil.example/*",
-                ),
-                *("https://evil.example/https://securetoken.google.com/*",),
-                *(
-                    "https://securetoken.google.com@evil.example/*",
-                    "https://securetoken.g\u043eogle.com/*",
-                ),
+                "*",
+                f"{FIREBASE}*/",
+                f"{FIREBASE}*2",
+                f"{FIREBASE}x*",
+                f" {FIREBASE}*",
+                f"{FIREBASE}*\0",
+                f"{FIREBASE}*#",
+                f"{FIREBASE}./*",
+                f"{FIREBASE[:-1]}:443/*",
+                "http://securetoken.google.com/*",
+                "securetoken.google.com/*",
+                "HTTPS://securetoken.google.com/*",
+                "https://securetoken.google.com.evil.example/*",
+                "https://evil.example/https://securetoken.google.com/*",
+                "https://securetoken.google.com@evil.example/*",
+                "https://securetoken.g\u043eogle.com/*",
                 "https://session.firebase.google.com/*",
             )
         ),
@@ -281,11 +265,7 @@ CLAIMS = [
         *each("sub", (*NO_TEXT, ["ada-uid"], "u" * 129, "\ud800", "a\udfffb"), "SUBJECT"),
         *each("sub", (..., "", "1" * 256, 7), "SUBJECT", "grace"),
         *each("firebase", (..., None, [], "anonymous", {}, {"tenant": "t"}), "SIGN_IN_PROVIDER"),
-        *each(
-            "firebase",
-            NO_PROVIDERS,
-            "SIGN_IN_PROVIDER",
-        ),
+        *each("firebase", NO_PROVIDERS, "SIGN_IN_PROVIDER"),
     ),
     *family(
         "JSON of the claims",
@@ -337,64 +317,6 @@ CLAIMS = [
                 ("5,000 digits", b"1" * 5000),
                 ("no JSON", b"\xff" * 5000),
                 ("our claims", as_json({"sub": "ada-uid"})),
-            )
-        ),
-    ),
-    *family(
-        "tokens for others",
-        "RFC 8725, section 3.12; Firebase and Google Cloud, kinds of tokens",
-        ("App Check token", lambda it: it.app_check.token(), "UNKNOWN_KEY"),
-        (
-            "session cookie",
-            lambda it: it.genuine(
-                iss=f"https://session.firebase.google.com/{it.issuer.firebase_project}"
-            ),
-            "ISSUER",
-        ),
-        other(
-            "session cookie, its own key",
-            "UNKNOWN_KEY",
-            {"iss": "https://session.firebase.google.com/demo-livetoken"},
-            {},
-        ),
-        other(
-            "custom token",
-            "UNKNOWN_KEY",
-            {"iss": ACCOUNT, "sub": ACCOUNT, "aud": CUSTOM, "uid": "ada"},
-            {},
-        ),
-        other(
-            "custom token without kid",
-            "KEY_ID",
-            {"iss": ACCOUNT, "aud": CUSTOM, "uid": "ada"},
-            {"kid": ...},
-        ),
-        one("custom token under Firebase's key", "ISSUER", iss=ACCOUNT, sub=ACCOUNT, aud=CUSTOM),
-        other(
-            "JWT of a service account",
-            "UNKNOWN_KEY",
-            {"iss": ACCOUNT, "sub": ACCOUNT, "aud": "https://a.run.app"},
-            {},
-        ),
-        other("IAP", "ALGORITHM", {"iss": "https://cloud.google.com/iap"}, {"alg": "ES256"}),
-        other("Apple", "UNKNOWN_KEY", {"iss": "https://appleid.apple.com"}, {}),
-        other(
-            "GitHub Actions",
-            "UNKNOWN_KEY",
-            {"iss": "https://token.actions.githubusercontent.com"},
-            {},
-        ),
-        other("logout token", "TOKEN_TYPE", {"iss": GOOGLE, "events": {}}, {"typ": "logout+jwt"}),
-        *(
-            word(name, text)
-            for name, text in (
-                ("access token", "ya29.a0AfB_byC" + "x" * 180),
-                ("refresh token", "1//0g" + "x" * 60),
-                ("API key", "AIzaSy" + "x" * 33),
-                ("token of Gemini", "auth_tokens/" + "0" * 64),
-                ("PASETO", "v4.public." + "x" * 90),
-                ("macaroon", "MDAxY2xvY2F0aW9u"),
-                ("a word", "null"),
             )
         ),
     ),

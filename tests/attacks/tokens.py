@@ -1,9 +1,10 @@
-"""The corpus of ID tokens: those of `headers` and `claims`, and signatures, forms and encodings."""
+"""The corpus of ID tokens: `headers`, `claims`, `foreign`, and signatures, forms and encodings."""
 
 from collections.abc import Callable
 from itertools import count
 
 from claims import CLAIMS
+from foreign import FOREIGN
 from forge import Attack, Forge, Row, family
 from headers import HEADERS
 from unfit_keys import SHORT
@@ -172,4 +173,4 @@ SIGNATURES = [
     ),
 ]
 
-TOKENS: list[Attack] = [*HEADERS, *SIGNATURES, *CLAIMS]
+TOKENS: list[Attack] = [*HEADERS, *SIGNATURES, *CLAIMS, *FOREIGN]
