@@ -109,8 +109,9 @@ def test_a_clock_that_jumps_back_opens_no_new_window(alone: Stack, wall_clock: W
 
 
 def test_a_certificate_that_has_expired_gets_no_key(alone: Stack, wall_clock: WallClock) -> None:
+    """The clock is ahead from the start: the warm-up connects to Gemini before any request."""
     alone.issuer.clock = lambda: time.time() + 8 * 24 * HOUR
-    with faulty(alone, **wall_clock.variables) as livetoken, wall_clock.ahead(8 * 24 * HOUR):
+    with wall_clock.ahead(8 * 24 * HOUR), faulty(alone, **wall_clock.variables) as livetoken:
         assert livetoken.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
     assert not alone.gemini.mints
 
