@@ -82,8 +82,12 @@ def descriptors(group: int) -> int:
 
 
 def others(group: int) -> float:
-    """CPU seconds so far on the first two cores of whatever is neither the function nor this."""
+    """CPU seconds so far on the first two cores of whatever is neither the function nor this.
+
+    Interrupts count as busy, because a process's own time includes those that interrupted it.
+    """
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     cores = [line[1:] for line in lines if line[0] in ("cpu0", "cpu1")]
-    busy = sum(int(core[field]) for core in cores for field in (0, 1, 2, 7))  # 7: steal, proc(5)
+    idle = (3, 4)  # of the eight fields of proc(5), the last of which is steal
+    busy = sum(int(core[field]) for core in cores for field in range(8) if field not in idle)
     return busy / TICKS - cpu(group) - time.process_time()

@@ -49,7 +49,7 @@ GOOD_RATE = 100  # requests a second of good callers, which take a fifth of the 
 SECONDS = 3.0  # for each kind of junk
 UNDER_WAY = 400  # requests of one kind at once, at most
 TRIES = 3  # for each kind of junk, of which the best counts
-CROWDED = 0.2  # cores: if other processes take more, the times are theirs
+CROWDED = 0.2  # cores of other processes; if they take more, a slow try may be their doing
 
 FAILING = (
     ("500", "GEMINI_UNAVAILABLE"),

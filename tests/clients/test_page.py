@@ -252,8 +252,9 @@ def test_nothing_can_be_pressed_before_the_choices_are_shown(visitor: Visitor) -
     page.route("**/setup.json", lambda route: held.append(route))
     with page.expect_request("**/setup.json"):
         page.reload(wait_until="commit")
-    expect(page.get_by_role("radio")).to_have_count(0)
     expect(visitor.button("Get a token")).to_be_disabled()
+    for role in ("button", "radio", "textbox"):
+        expect(page.get_by_role(role, disabled=False)).to_have_count(0)
     held[0].continue_()
     visitor.ask()
     visitor.sees("Ready. Press Talk.")
