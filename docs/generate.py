@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import openapi  # noqa: E402  # after the path
 
+from emulator.reports import REPORTS  # noqa: E402  # after the path
 from livetoken import gemini, refusals, request, settings, under_way  # noqa: E402  # after the path
 from livetoken.cli import advice  # noqa: E402  # after the path
 from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
@@ -230,6 +231,20 @@ def commands(_: str) -> Iterator[str]:
     return _table(("command", "what it does"), rows)
 
 
+def stand_in(_: str) -> Iterator[str]:
+    """What the stand-in for Gemini does, by what it is about."""
+    head = ("what it does", "source", "sure", "setting")
+    for number, (title, reports) in enumerate(REPORTS.items()):
+        yield from [""] * bool(number)
+        yield f"## {title}"
+        yield ""
+        rows = (
+            (each.what, each.source, each.sure, ", ".join(f"`{name}`" for name in each.settings))
+            for each in reports
+        )
+        yield from _table(head, rows)
+
+
 PARTS: Mapping[str, Callable[[str], Iterator[str]]] = {
     "errors": errors,
     "messages": messages,
@@ -239,6 +254,7 @@ PARTS: Mapping[str, Callable[[str], Iterator[str]]] = {
     "open-fields": open_fields,
     "warnings": warnings,
     "modules": modules,
+    "stand-in": stand_in,
     "commands": commands,
     "openapi-version": lambda _: iter([f"  version: {PROJECT['version']}"]),
     "openapi-answers": lambda _: openapi.answers(WHEN),

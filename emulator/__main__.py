@@ -178,6 +178,7 @@ def _stand_in(folder: Path) -> Iterator[Upstream]:
         plain=_port("GEMINI_PORT"),
         tls=_port("GEMINI_TLS_PORT"),
         certificate=certificate,
+        pong_after=lambda: gemini.behaviour.pong_after,
     ) as at:
         # The function gets the plain URL because browsers do not trust our certificate.
         yield Upstream(at.url, "stand-in", key, at.tls_url, clock)

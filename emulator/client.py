@@ -1,13 +1,23 @@
 """A client app that uses google-genai with a token from the function."""
 
+import asyncio
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from google import genai
 from google.genai import types
-from google.genai.errors import ExperimentalWarning
+from google.genai.errors import APIError, ExperimentalWarning
+from google.genai.live import AsyncSession
+
+AFTER_TURN = 2.0  # seconds in which the handle, or the rest of a transcript, may come
+BYTES_A_SECOND = 48_000  # of audio: 24 kHz, 16 bits, mono
+
+
+class Lost(Exception):
+    """The session opened, and its connection ended before the answer did."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +37,10 @@ async def converse(
     config: types.LiveConnectConfig | None = None,
     base_url: str | None = None,
 ) -> Heard:
-    """Open a session with a token, send a text, and receive the whole answer.
+    """Open a session with a token, send a text, and receive the whole answer and its handle.
 
-    The SDK always uses `wss`; it trusts the certificates in `SSL_CERT_FILE`.
+    The SDK always uses `wss`; it trusts the certificates in `SSL_CERT_FILE`. Its keepalive is off,
+    because Gemini's pongs can take longer than the 20 seconds that it waits for them.
 
     Args:
         answer: the function's answer.
@@ -39,24 +50,52 @@ async def converse(
 
     Raises:
         google.genai.errors.APIError: the session is refused.
+        Lost: the connection ends before the answer.
     """
     host = answer["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
     base_url = base_url or f"https://{host}"
-    options = types.HttpOptions(api_version=answer["apiVersion"], base_url=base_url)
+    options = types.HttpOptions(
+        api_version=answer["apiVersion"],
+        base_url=base_url,
+        async_client_args={"ping_interval": None},
+    )
     config = config or types.LiveConnectConfig(response_modalities=[types.Modality.AUDIO])
-    audio, transcript, handle = bytearray(), [], None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         client = genai.Client(api_key=answer["name"], vertexai=False, http_options=options)
         async with client.aio.live.connect(model=answer["model"], config=config) as session:
-            turn = types.Content(role="user", parts=[types.Part(text=text)])
-            await session.send_client_content(turns=turn, turn_complete=True)
-            async for message in session.receive():
-                audio += message.data or b""
-                content = message.server_content
-                if content and content.output_transcription:
-                    transcript.append(content.output_transcription.text or "")
-                update = message.session_resumption_update
-                if update and update.resumable:
-                    handle = update.new_handle
-    return Heard(bytes(audio), "".join(transcript), handle)
+            await session.send_realtime_input(text=text)
+            try:
+                return await _hear(session)
+            except APIError as error:
+                raise Lost(f"{error.code}: {error.details}") from None
+
+
+async def _hear(session: AsyncSession) -> Heard:
+    """Receive an answer, and the handle after it, which takes up to two seconds to come.
+
+    An answer that lacks its `turnComplete` ends when its audio has been played.
+    """
+    audio, transcript, handle, ended = bytearray(), "", None, False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as deadline:
+            now = asyncio.get_running_loop().time
+            while not (ended and handle):
+                async for message in session.receive():  # ends with the turn
+                    audio += message.data or b""
+                    content = message.server_content or types.LiveServerContent()
+                    if content.output_transcription:
+                        transcript += content.output_transcription.text or ""
+                    if content.interaction_status == types.InteractionStatus.IN_PROGRESS:
+                        deadline.reschedule(None)
+                    elif content.generation_complete and not ended:
+                        deadline.reschedule(now() + len(audio) / BYTES_A_SECOND + AFTER_TURN)
+                    update = message.session_resumption_update
+                    if update and update.resumable and update.new_handle:
+                        handle = update.new_handle
+                        if ended:
+                            break
+                else:
+                    ended = True
+                    deadline.reschedule(now() + AFTER_TURN)
+    return Heard(bytes(audio), transcript, handle)

@@ -33,22 +33,46 @@ STATUS_WORDS = {
 TOKEN_LIKE = b'{"name": "auth_tokens/' + b"a" * 64 + b'"}'
 
 
-def google_error(code: int, message: str, details: list[object] | None = None) -> JSONResponse:
-    """An error in Google's format."""
+def google_error(
+    code: int, message: str, details: list[object] | None = None, word: str | None = None
+) -> JSONResponse:
+    """An error in Google's format; `word` is its status if that is not the usual one."""
     error = {
         "code": code,
         "message": message,
-        "status": STATUS_WORDS.get(code, "UNKNOWN"),
+        "status": word or STATUS_WORDS.get(code, "UNKNOWN"),
     }
     return JSONResponse({"error": error | ({"details": details} if details else {})}, code)
 
 
-def status(code: int, api_key: str, retry_after: str | None) -> Response:
+def status(code: int, api_key: str, behaviour: Behaviour) -> Response:
     """A status with a body that the function must never pass on to its callers."""
-    answer = google_error(code, f"{SECRET}: {_phrase(code)} for the key {api_key}")
-    if retry_after is not None:
-        answer.headers["Retry-After"] = retry_after
+    message = f"{SECRET}: {_phrase(code)} for the key {api_key}"
+    answer = google_error(code, message, _quota(behaviour) if code == 429 else None)
+    if behaviour.retry_after is not None:
+        answer.headers["Retry-After"] = behaviour.retry_after
     return answer
+
+
+def _quota(behaviour: Behaviour) -> list[object]:
+    """The details of a 429. It has no `Retry-After`."""
+    violation = {
+        "quotaMetric": "generativelanguage.googleapis.com/auth_token_requests",
+        "quotaId": "AuthTokenRequestsPerMinutePerProject",
+    }
+    return [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]},
+        {
+            "@type": "type.googleapis.com/google.rpc.RetryInfo",
+            "retryDelay": behaviour.retry_delay,
+        },
+    ]
+
+
+async def _location(request: Request, _: Behaviour) -> Response:
+    """A 400 that is not about the request."""
+    message = "User location is not supported for the API use."
+    return google_error(400, message, word="FAILED_PRECONDITION")
 
 
 async def _hang(request: Request, _: Behaviour) -> Response:
@@ -140,6 +164,7 @@ async def _redirect(request: Request, _: Behaviour) -> Response:
 
 
 FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
+    "location": _location,
     "hang": _hang,
     "html": _html,
     "empty": _empty,
@@ -161,7 +186,7 @@ async def answer(fault: int | str, request: Request, behaviour: Behaviour) -> Re
     """The answer to one mint request that must fail."""
     if isinstance(fault, int):
         key = request.headers.get("x-goog-api-key", "")
-        return status(fault, key, behaviour.retry_after)
+        return status(fault, key, behaviour)
     if fault not in FAULTS:
         return google_error(501, f"The stand-in has no fault {json.dumps(fault)}.")
     return await FAULTS[fault](request, behaviour)

@@ -11,25 +11,16 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emulator import fields, messages
-from emulator.exchange import Exchange, send
+from emulator.exchange import BROKEN, ENDED, INVALID, POLICY, Close, Exchange, send
 from emulator.faults import google_error
 from emulator.fields import Invalid, Kind
+from emulator.server import abort
 from emulator.state import Conversation, Session, State
 from emulator.tokens import Refused, Setup, Token
 
 VERSIONS = ("v1alpha", "v1beta")
 CONSTRAINED = "BidiGenerateContentConstrained"
-TICK = 0.02  # seconds between two checks of the clock
-
-INVALID, POLICY, ENDED = 1007, 1008, 1011
-
-
-class Close(Exception):
-    """Close the socket with a code and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason = code, reason
+TOO_MANY = "You exceeded your current quota: too many concurrent sessions."
 
 
 async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSocket) -> None:
@@ -37,6 +28,9 @@ async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSo
     version, method = websocket.path_params["version"], websocket.path_params["method"]
     if version not in VERSIONS or method not in (CONSTRAINED, "BidiGenerateContent"):
         await websocket.send_denial_response(google_error(404, f"No {method} in {version}."))
+        return
+    if state.is_full and state.behaviour.too_many == 429:
+        await websocket.send_denial_response(google_error(429, TOO_MANY))
         return
     await websocket.accept()
     known = messages.client_message(setup_fields)
@@ -52,21 +46,24 @@ async def serve(state: State, setup_fields: Mapping[str, Kind], websocket: WebSo
     opened = state.clock()
     try:
         await send(websocket, {"setupComplete": {}})
-        exchange = Exchange(state, session.setup, conversation, websocket)
+        exchange = Exchange(state, token, session, conversation, websocket)
         try:
             await _first_to_end(
                 _converse(websocket, session, exchange, known),
                 _watch(state, token, opened, websocket),
+                exchange.failed,
             )
         finally:
             await exchange.close()
     except Close as end:
-        session.closed, conversation.open = end.code, False
+        session.closed, conversation.thread.open = end.code, False
         await _close(websocket, end)
     except WebSocketDisconnect as left:
         session.closed = left.code
     finally:
-        conversation.open = False
+        conversation.thread.open = False
+        if session.closed is None:
+            session.closed = BROKEN
 
 
 def _token(state: State, websocket: WebSocket, method: str) -> Token:
@@ -91,6 +88,8 @@ def _open(state: State, token: Token, client: Setup | None) -> tuple[Session, Co
     setup = token.effective(client)
     try:
         token.check_life(now)
+        if state.is_full:
+            raise Close(ENDED, TOO_MANY)
         _check_setup(state, setup)
         handle = _handle(state, token, setup, client)
         if handle is None:
@@ -101,7 +100,7 @@ def _open(state: State, token: Token, client: Setup | None) -> tuple[Session, Co
             setup["sessionResumption"]["handle"] = handle
     except Refused as refusal:
         raise Close(state.behaviour.refusal_code, str(refusal)) from None
-    conversation.open = True
+    conversation.thread.open = True
     session = Session(token.name, setup, resumed=handle is not None)
     state.sessions.append(session)
     return session, conversation
@@ -123,28 +122,20 @@ def _resumed(state: State, handle: str) -> Conversation:
     conversation = state.find(handle)
     if conversation is None:
         raise Close(POLICY, "BidiGenerateContent session not found")
-    if conversation.open:
+    if conversation.thread.open:
         raise Close(ENDED, "The session is still open on another connection.")
     return conversation
 
 
 def _check_setup(state: State, setup: Setup) -> None:
-    model = setup.get("model", "")
-    rule = state.behaviour.models.get(model)
-    if rule is None:
+    model = state.behaviour.models.get(setup.get("model", ""))
+    if model is None:
         raise Close(
             INVALID,
             "token-based requests cannot use project-scoped features such as tuned models",
         )
-    generation = setup.get("generationConfig", {})
-    modalities = generation.get("responseModalities") or ["TEXT"]
-    if modalities != ["AUDIO"]:
-        raise Close(INVALID, f"{model} cannot answer in {', '.join(modalities)}, only in AUDIO.")
-    level = generation.get("thinkingConfig", {}).get("thinkingLevel")
-    if level is not None and rule == "refused":
-        raise Close(INVALID, f"{model} does not accept a thinking level.")
-    if level is None and rule == "required":
-        raise Close(INVALID, f"{model} requires a thinking level.")
+    if refusal := model.refusal(setup):
+        raise Close(INVALID, f"{setup['model']}: {refusal}")
 
 
 async def _converse(
@@ -170,11 +161,11 @@ async def _watch(state: State, token: Token, opened: datetime, websocket: WebSoc
         if now >= token.expires:
             raise Close(ENDED, "Auth token has expired.")
         if left <= timedelta(0):
-            raise Close(ENDED, "The connection has reached its time limit.")
+            raise Close(behaviour.end_code, "The connection has reached its time limit.")
         if not told and left <= timedelta(seconds=behaviour.go_away_before):
             told = True
             await send(websocket, {"goAway": {"timeLeft": _duration(left)}})
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(behaviour.tick)
 
 
 async def _first_to_end(*coroutines: Any) -> None:
@@ -217,6 +208,9 @@ def _message(frame: str | bytes, known: Mapping[str, Kind]) -> dict[str, Any]:
 
 
 async def _close(websocket: WebSocket, end: Close) -> None:
+    if end.code == BROKEN:
+        abort(websocket.scope)
+        return
     reason = end.reason.encode()[:123].decode(errors="ignore")  # RFC 6455, 5.5
     try:
         await websocket.close(end.code, reason)

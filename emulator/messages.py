@@ -192,6 +192,15 @@ SETUP: Mapping[str, Kind] = {
     "labels": STRINGS,
 }
 
+FUNCTION_RESPONSE: Kind = {
+    "id": STRING,
+    "name": STRING,
+    "response": FREE,
+    "willContinue": BOOLEAN,
+    "scheduling": ("SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT"),
+    "parts": FREE,
+}
+
 
 def auth_token(setup: Mapping[str, Kind]) -> Mapping[str, Kind]:
     """The body of `POST auth_tokens`, with the fields that `setup` has."""
@@ -218,5 +227,6 @@ def client_message(setup: Mapping[str, Kind]) -> Mapping[str, Kind]:
             "activityStart": EMPTY,
             "activityEnd": EMPTY,
         },
-        "toolResponse": {"functionResponses": [FREE]},
+        "toolResponse": {"functionResponses": [FUNCTION_RESPONSE]},
+        "contextUpdate": {"systemInstruction": CONTENT, "tools": {"tools": [TOOL]}},
     }

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from emulator.tls import Certificate
 
@@ -35,6 +36,7 @@ class Server:
         tls: the same for TLS.
         certificate: the certificate of the TLS listener, which requires it.
         host: the address to listen on; everything except 127.0.0.1 is refused.
+        pong_after: seconds from a ping of a client to its pong.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Server:
         tls: int | None = None,
         certificate: Certificate | None = None,
         host: str = LOOPBACK,
+        pong_after: Callable[[], float] = lambda: 0,
     ) -> None:
         if host != LOOPBACK:
             raise ValueError(f"the stand-ins listen on {LOOPBACK} only, not on {host}")
@@ -53,6 +56,7 @@ class Server:
         self._app = app
         self._ports = {"http": plain, "https": tls}
         self._certificate = certificate
+        self._pong_after = pong_after
         self._sockets: dict[str, socket.socket] = {}
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -139,7 +143,7 @@ class Server:
         return uvicorn.Config(
             self._app,
             http="httptools",
-            ws="websockets-sansio",
+            ws=_late_pongs(self._pong_after),
             lifespan="off",
             log_level="critical",
             access_log=False,
@@ -151,6 +155,21 @@ class Server:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
+
+
+def _late_pongs(pong_after: Callable[[], float]) -> type[asyncio.Protocol]:
+    """A WebSocket protocol whose pongs are late."""
+
+    class LatePongs(WebSocketsSansIOProtocol):
+        def handle_ping(self) -> None:
+            pong = b"".join(self.conn.data_to_send())
+            self.loop.call_later(pong_after(), self._send_late, pong)
+
+        def _send_late(self, pong: bytes) -> None:
+            if not self.transport.is_closing():
+                self.transport.write(pong)
+
+    return LatePongs
 
 
 class _Listener(uvicorn.Server):

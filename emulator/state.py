@@ -47,13 +47,30 @@ class Session:
 
 
 @dataclass
-class Conversation:
-    """What resuming continues; it lives longer than its sockets."""
+class Thread:
+    """What all sockets of a conversation share, whichever handles they resumed."""
 
-    turns: list[str] = field(default_factory=list)
-    """What the client said in each turn."""
     open: bool = False
     """Whether a socket is using it."""
+    answers: int = 0
+    """How many answers have begun; none is forgotten on resuming."""
+
+
+@dataclass
+class Conversation:
+    """What the model remembers."""
+
+    thread: Thread = field(default_factory=Thread)
+    turns: list[str] = field(default_factory=list)
+    """What the client said in each turn."""
+    forged: list[str] = field(default_factory=list)
+    """What the client said in the name of the model."""
+    calls: dict[str, str] = field(default_factory=dict)
+    """The name of each function call without a response, by its id."""
+
+    def snapshot(self) -> Conversation:
+        """A copy, on the same thread."""
+        return Conversation(self.thread, list(self.turns), list(self.forged), dict(self.calls))
 
 
 @dataclass(frozen=True)
@@ -76,13 +93,20 @@ class State:
     def issue_handle(self, conversation: Conversation) -> str:
         """A new resumption handle; the earlier ones stay valid."""
         handle = secrets.token_urlsafe(48)
-        self.handles[handle] = Handle(conversation, self.clock())
+        kept = conversation.snapshot() if self.behaviour.snapshots else conversation
+        self.handles[handle] = Handle(kept, self.clock())
         return handle
 
     def find(self, handle: str) -> Conversation | None:
-        """The conversation of a valid handle; None if it is unknown or too old."""
+        """The conversation that a handle resumes; None if it is unknown or too old."""
         known = self.handles.get(handle)
         life = timedelta(seconds=self.behaviour.handle_life)
         if known is None or self.clock() - known.issued >= life:
             return None
-        return known.conversation
+        return known.conversation.snapshot() if self.behaviour.snapshots else known.conversation
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the account may open no further session."""
+        most = self.behaviour.sessions_at_once
+        return most is not None and sum(one.closed is None for one in self.sessions) >= most

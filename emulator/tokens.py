@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +45,10 @@ class Token:
     def replaces(self) -> bool:
         """Whether the token's setup replaces the client's whole setup."""
         return self.setup is not None and not self.mask
+
+    def locks(self, field: str) -> bool:
+        """Whether the client cannot set a top-level field of the setup, or a part of it."""
+        return self.replaces or any(path[0] == field for path in self.mask)
 
     def effective(self, client: Setup) -> Setup:
         """The setup of a session for a client that sends the setup `client`."""
@@ -95,12 +99,15 @@ def make(
     mask = _mask(request.get("fieldMask", ""), setup_fields)
     if not nested_masks and any(len(path) > 1 for path in mask):
         raise Invalid(BAD_MASK)
+    setup = request.get("bidiGenerateContentSetup")
+    if mask and any(_unnamed(setup or {}, mask)):
+        raise Invalid(BAD_MASK)
     return Token(
         name=f"auth_tokens/{secrets.token_hex(32)}",
         expires=expires,
         starts_before=starts_before,
         uses=uses,
-        setup=request.get("bidiGenerateContentSetup"),
+        setup=setup,
         mask=mask,
     )
 
@@ -140,6 +147,18 @@ def _path(text: str, fields: Mapping[str, Kind]) -> Path:
         path.append(field_name)
         kind = kind[field_name]
     return tuple(path)
+
+
+def _unnamed(setup: Setup, mask: tuple[Path, ...], parents: Path = ()) -> Iterator[Path]:
+    """The fields of a setup that a mask does not name."""
+    for name, value in setup.items():
+        path = (*parents, name)
+        if path in mask:
+            continue
+        if isinstance(value, dict) and any(each[: len(path)] == path for each in mask):
+            yield from _unnamed(value, mask, path)
+        else:
+            yield path
 
 
 def _overwrite(target: Setup, source: Setup, path: Path) -> None:

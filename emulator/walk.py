@@ -13,7 +13,7 @@ from typing import Any
 from google.genai.errors import APIError
 from websockets.exceptions import WebSocketException
 
-from emulator.client import Heard, converse
+from emulator.client import Heard, Lost, converse
 from emulator.clock import Clock
 
 SAMPLE_RATE = 24_000  # Hz of the audio that Gemini sends, 16-bit mono
@@ -114,6 +114,8 @@ class Walk:
             return asyncio.run(asyncio.wait_for(session, SESSION_SECONDS))
         except TimeoutError:
             raise Failed(f"the session took longer than {SESSION_SECONDS} s") from None
+        except Lost as error:
+            raise Failed(f"the connection was lost during the answer, {error}") from None
         except (OSError, WebSocketException) as error:
             raise Failed(f"no connection to Gemini: {error}") from None
 

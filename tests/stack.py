@@ -251,10 +251,16 @@ def stack(certificate: Certificate) -> Iterator[Stack]:
     """
     clock, account = Clock(), Metadata()
     app_check = AppCheck(access_tokens=account.access_tokens, keys=[APP_CHECK_KEY])
-    gemini, issuer = Gemini(Behaviour(api_key=API_KEY), clock), Issuer()
+    behaviour = Behaviour(api_key=API_KEY, thinks=0.05, handle_after=0.05)  # to be fast
+    gemini, issuer = Gemini(behaviour, clock), Issuer()
     requests = Requests(gemini.app)
     with (
-        Server(requests, tls=0, certificate=certificate) as at,
+        Server(
+            requests,
+            tls=0,
+            certificate=certificate,
+            pong_after=lambda: behaviour.pong_after,
+        ) as at,
         Server(issuer.app) as issuer_at,
         Server(app_check.app) as app_check_at,
         Server(account.app) as metadata_at,

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from google import genai
 from google.genai import errors, types
+from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -36,6 +37,7 @@ SETUP: dict[str, Any] = {
     "outputAudioTranscription": {},
 }
 AUDIO: Any = {"response_modalities": ["AUDIO"]}
+NO_UPDATE = types.LiveServerSessionResumptionUpdate()
 
 
 class MovingClock(Clock):
@@ -54,9 +56,14 @@ class StandIn:
 
     def __init__(self, certificate: Certificate) -> None:
         self.clock = MovingClock()
-        self.behaviour = Behaviour(api_key=KEY)
+        self.behaviour = Behaviour(api_key=KEY, thinks=0.05, handle_after=0.05)  # to be fast
         self.gemini = Gemini(self.behaviour, self.clock)
-        self.server = Server(self.gemini.app, tls=0, certificate=certificate)
+        self.server = Server(
+            self.gemini.app,
+            tls=0,
+            certificate=certificate,
+            pong_after=lambda: self.behaviour.pong_after,
+        )
 
     def post(
         self, body: Any, version: str = "v1alpha", key: str | None = KEY, query: str = ""
@@ -89,18 +96,38 @@ class StandIn:
         options = types.HttpOptions(base_url=self.server.tls_url, api_version=version)
         return genai.Client(api_key=key, http_options=options)
 
-    def talk(self, token: str, text: str = "hello", config: Any = None, **of: Any) -> list[Any]:
-        """Run a session with the SDK: one turn. Returns all messages."""
+    def talk(
+        self,
+        token: str,
+        text: str = "hello",
+        config: Any = None,
+        *,
+        handle: bool = False,
+        **of: Any,
+    ) -> list[Any]:
+        """The messages of a session with the SDK: one turn, and if `handle` the handle after it."""
 
         async def session() -> list[Any]:
             live = self.sdk(token, of.pop("version", "v1alpha")).aio.live
             async with live.connect(model=of.pop("model", MODEL), config=config or AUDIO) as it:
-                await it.send_client_content(
-                    turns=types.Content(role="user", parts=[types.Part(text=text)])
-                )
-                return [message async for message in it.receive()]
+                await it.send_realtime_input(text=text)
+                got = [message async for message in it.receive()]
+                if handle:
+                    got += await self._handle(it)
+                return got
 
         return asyncio.run(session())
+
+    @staticmethod
+    async def _handle(session: AsyncSession) -> list[Any]:
+        """The messages after a turn, up to its handle."""
+        got = []
+        async with asyncio.timeout(5):
+            async for message in session.receive():
+                got.append(message)
+                if (message.session_resumption_update or NO_UPDATE).new_handle:
+                    break
+        return got
 
     def refusal(self, token: str, config: Any = None, **of: Any) -> int:
         """The close code of a session that the SDK cannot open."""
@@ -168,14 +195,23 @@ def start(stand_in: StandIn, token: str, client: Any = None) -> None:
         pass
 
 
+def parts(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of the model's turn in a message."""
+    turn = message.get("serverContent", {}).get("modelTurn", {})
+    found: list[dict[str, Any]] = turn.get("parts", [])
+    return found
+
+
 def sound(messages: list[dict[str, Any]]) -> bytes:
-    parts = [m.get("serverContent", {}).get("modelTurn", {}).get("parts", []) for m in messages]
-    return b"".join(base64.b64decode(p["inlineData"]["data"]) for some in parts for p in some)
+    """The audio in messages."""
+    blobs = [part["inlineData"] for message in messages for part in parts(message)]
+    return b"".join(base64.b64decode(blob["data"]) for blob in blobs)
 
 
-def words(messages: list[dict[str, Any]], which: str = "outputTranscription") -> list[str]:
+def words(messages: list[dict[str, Any]], which: str = "outputTranscription") -> str:
+    """A transcript, whose pieces are in several messages."""
     found = [m.get("serverContent", {}).get(which) for m in messages]
-    return [one["text"] for one in found if one]
+    return "".join(one["text"] for one in found if one)
 
 
 def said(messages: list[Any]) -> str:
@@ -185,9 +221,18 @@ def said(messages: list[Any]) -> str:
 
 
 def handle_of(messages: list[Any]) -> str:
-    found = [m.session_resumption_update for m in messages if m.session_resumption_update]
-    assert found[-1].resumable
-    return str(found[-1].new_handle)
+    """The handle that came last."""
+    update = messages[-1].session_resumption_update
+    assert update.resumable
+    return str(update.new_handle)
+
+
+def handle(ws: ClientConnection) -> str:
+    """The next handle."""
+    while not (update := message(ws).get("sessionResumptionUpdate", {})).get("newHandle"):
+        pass
+    assert update["resumable"] is True
+    return str(update["newHandle"])
 
 
 def hello(text: str = "hello") -> dict[str, Any]:
@@ -203,6 +248,29 @@ def pcm(seconds: float, loud: bool = True) -> bytes:
 def audio(samples: bytes) -> dict[str, Any]:
     data = base64.b64encode(samples).decode()
     return {"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=16000", "data": data}}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"realtimeInput": {"text": words}}
+
+
+def content(message: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = message.get("serverContent", {})
+    return found
+
+
+def until(ws: ClientConnection, *names: str) -> list[dict[str, Any]]:
+    """The messages up to the first that has one of these fields, at the top or in its content."""
+    got = [message(ws)]
+    while not {*got[-1], *content(got[-1])} & {*names}:
+        got.append(message(ws))
+    return got
+
+
+def pinned(stand_in: StandIn, handle: str, **changes: Any) -> str:
+    """A token that resumes, once no other connection has the session."""
+    assert eventually(lambda: all(one.closed for one in stand_in.gemini.sessions))
+    return stand_in.token(setup(sessionResumption={"handle": handle}, **changes))
 
 
 def eventually(true: Callable[[], bool]) -> bool:

@@ -6,17 +6,22 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.genai import live
 from stack import ORIGIN, SHIPPED, Stack, stack
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from test_smoke import signed_in
+from test_smoke import Run, signed_in
+from websockets.asyncio.client import connect
 
 from emulator import messages
+from emulator.behaviour import Oddity
 from emulator.gemini import Gemini
 from emulator.server import Server
 from emulator.tls import Certificate
-from livetoken.cli.smoke.session import Expected, Heard
+from livetoken.cli.smoke import session
+from livetoken.cli.smoke.expected import Expected, Heard
 from livetoken.compile import policy_file
 from livetoken.compile.body import compile_policy
 
@@ -27,20 +32,26 @@ NAMES = "API_KEY GENAI_USE_VERTEXAI GENAI_API_VERSION GEMINI_BASE_URL"
 READ_BY_THE_SDK = {f"GOOGLE_{name}": "true" for name in NAMES.split()} | {"GEMINI_API_KEY": "x"}
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for less time after a turn, to be fast."""
+    monkeypatch.setattr(session, "AFTER_TURN", 1.0)
+
+
 def test_the_shipped_policy_passes(alone: Stack) -> None:
     with alone.running(SHIPPED.read_text()) as livetoken:
         run = signed_in(livetoken, "--origin", ORIGIN, **READ_BY_THE_SDK)
         logged = {str(line.get("token_sha256"))[:12] for line in livetoken.log()}
     assert (run.status, run.failed, run.skipped) == (0, {}, {}), run.output
-    check = ["mint", "hostile session", "second use"]
+    check = ["mint", "hostile session", "context update", "forged turn", "second use"]
     names = [*check, "resume", *check, *check, "resume"]
     assert [row.partition(": ")[2] for row in run.passed][10:] == names
-    assert run.output.endswith("\n21 checks passed.\n")
+    assert run.output.endswith("\n27 checks passed.\n")
     assert max(map(len, run.output.splitlines())) <= 100
     printed = set(re.findall(r"token_sha256 ([0-9a-f]{12})…", run.output))
     assert len(printed) == 3
     assert printed <= logged
-    assert len([session for session in alone.gemini.sessions if session.resumed]) == 2
+    assert len([each for each in alone.gemini.sessions if each.resumed]) == 2
 
 
 def profile(name: str, fault: str = "", rest: str = "", config: str = ON) -> str:
@@ -73,14 +84,119 @@ def test_a_demanding_policy_passes(alone: Stack, tmp_path: Path) -> None:
     with alone.running(DEMANDING, ALLOWED_ORIGINS="*") as livetoken:
         run = signed_in(livetoken, *options, "--app-check-command", app_check)
         without = signed_in(livetoken, *options)
-    assert (run.status, run.failed, [*run.skipped]) == (0, {}, ["agent: resume"]), run.output
+    assert (run.status, run.failed, [*run.skipped]) == (0, {}, ["half-open: context update"])
     assert run.passed["endpoint: no App Check token"] == "401 APP_CHECK_FAILED"
     for name in ("half-open", "teacher", "agent"):
         assert run.passed[f"{name}: App Check again"] == "401 APP_CHECK_FAILED"
-    assert "a call of look" in run.passed["agent: hostile session"]
+    for row in ("hostile session", "context update", "resume"):
+        assert "a call of look" in run.passed[f"agent: {row}"]
     assert "half-open: resume" not in run.passed
     assert (without.status, without.failed) == (0, {}), without.output
     assert "endpoint: genuine token" in without.skipped
+
+
+# ------------------------------------------------------------------ models, and attacks on them
+
+ACCEPTED = "accepted: a token cannot forbid turns in the model's name"
+HISTORY = "refused: closed with 1007: Request contains an invalid argument."
+"""What 3.1 says of `clientContent` after the first turn."""
+LEVEL = 'thinking_config = { thinking_level = "LOW" }\n'
+
+
+def checked(alone: Stack, file: Path, text: str, seconds: int = 20) -> Run:
+    """Run it over a policy."""
+    file.write_text(f'api_version = "v1alpha"\n{text}')
+    with alone.running(file.read_text()) as livetoken:
+        return signed_in(livetoken, f"--policy={file}", f"--timeout={seconds}")
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "forged"),
+    [
+        ("gemini-3.8-live", "", ACCEPTED),
+        ("gemini-3.8-live-extended-thinking", LEVEL, ACCEPTED),
+        ("gemini-3.1-flash-live-preview", "", HISTORY),
+    ],
+)
+def test_each_model_passes(
+    alone: Stack, tmp_path: Path, model: str, config: str, forged: str
+) -> None:
+    text = profile("default", config=ON + config).replace("gemini-3.8-live", model)
+    run = checked(alone, tmp_path / "policy.toml", text)
+    assert (run.status, run.failed, run.skipped) == (0, {}, {}), run.output
+    assert run.passed["default: context update"].startswith("the lock held: 0.")
+    assert run.passed["default: forged turn"] == forged
+    assert run.passed["default: resume"].startswith("resumed with a fresh token: 0.")
+
+
+def test_a_model_that_waits_for_its_function_passes(alone: Stack, tmp_path: Path) -> None:
+    alone.gemini.behaviour.calls_functions = True
+    text = profile("default", config=ON + LOOK).replace("3.8-live", "3.1-flash-live-preview")
+    run = checked(alone, tmp_path / "policy.toml", text)
+    assert (run.status, run.failed, [*run.skipped]) == (0, {}, ["default: resume"]), run.output
+    assert run.passed["default: hostile session"].endswith("preview: a call of look")
+
+
+@pytest.mark.parametrize(
+    ("calls", "said"),
+    [
+        (True, "after a contextUpdate the client's function was called"),
+        (False, "tokens, more than the policy's can have"),
+    ],
+)
+def test_a_lock_that_does_not_hold_against_context_update_fails(
+    alone: Stack, tmp_path: Path, calls: bool, said: str
+) -> None:
+    alone.gemini.behaviour.context_updates = True
+    alone.gemini.behaviour.calls_functions = calls
+    run = checked(alone, tmp_path / "policy.toml", profile("default"))
+    assert (run.status, [*run.failed]) == (1, ["default: context update"]), run.output
+    assert said in run.failed["default: context update"]
+
+
+def test_a_refused_context_update_passes_and_a_lost_session_fails(
+    alone: Stack, tmp_path: Path
+) -> None:
+    closed = "closed with {}: Internal error encountered."
+    alone.gemini.behaviour.oddities = {2: 1007}
+    refused = checked(alone, tmp_path / "policy.toml", profile("default"))
+    alone.gemini.behaviour.oddities = {2: 1011}
+    lost = checked(alone, tmp_path / "policy.toml", profile("default"))
+    assert (refused.status, lost.status) == (0, 1)
+    assert refused.passed["default: context update"] == f"refused: {closed.format(1007)}"
+    assert lost.failed == {"default: context update": closed.format(1011)}
+    for run in (refused, lost):
+        assert run.skipped == {"default: forged turn": "skipped: the session was closed"}
+        assert "default: resume" in run.passed
+
+
+@pytest.mark.parametrize("oddity", ["missing", "early"])
+def test_an_odd_end_of_a_turn_passes(alone: Stack, tmp_path: Path, oddity: Oddity) -> None:
+    alone.gemini.behaviour.oddities = dict.fromkeys(range(1, 9), oddity)
+    run = checked(alone, tmp_path / "policy.toml", profile("default"))
+    assert (run.status, run.failed, run.skipped) == (0, {}, {}), run.output
+
+
+def test_late_pongs_do_not_end_a_session(
+    alone: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's keepalive, with a fiftieth of its times, if smoke does not turn it off."""
+
+    def soon(*arguments: Any, **how: Any) -> connect:
+        return connect(*arguments, **{"ping_interval": 0.4, "ping_timeout": 0.4, **how})
+
+    monkeypatch.setattr(live, "ws_connect", soon)
+    alone.gemini.behaviour.thinks = 1.5
+    run = checked(alone, tmp_path / "policy.toml", profile("default"))
+    assert run.passed["default: hostile session"].startswith("models/gemini-3.8-live: 0.")
+
+
+def test_an_update_that_is_not_answered_fails(alone: Stack, tmp_path: Path) -> None:
+    alone.gemini.behaviour.oddities = {2: "empty"}
+    run = checked(alone, tmp_path / "policy.toml", profile("default"))
+    assert run.failed == {
+        "default: context update": "after a contextUpdate no audio came. Received: nothing"
+    }
 
 
 # ------------------------------------------------------------------ between it and Gemini

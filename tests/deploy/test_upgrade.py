@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from project import copy_work_tree
+from broken import copy_work_tree
 from stack import SHIPPED
 
 from emulator.function import ROOT

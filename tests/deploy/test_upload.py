@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from project import copy_work_tree
+from broken import copy_work_tree
 from stack import Stack
 from uploaded import served, uploaded
 

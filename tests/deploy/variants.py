@@ -3,14 +3,10 @@
 Each variant is one change to one file. The named test must run on it and fail.
 """
 
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from project import INSTALLED, copy_work_tree
+from broken import Variant
 
 SETUP, LIB, DEPLOY = "deploy/setup.sh", "deploy/lib.sh", "deploy/deploy.sh"
 UPLOAD = "test_upload.py::test_a_deploy_uploads_what_serves_and_nothing_else"
@@ -28,16 +24,6 @@ RELEASE_BUILD, TEST_BUILD = "cloudbuild.yaml", "cloudbuild-test.yaml"
 BUILD = "test_pipeline.py::test_a_build_tests_then_releases_each_as_its_own_account"
 STEP = "test_pipeline.py::test_a_step_fails_if_its_work_fails"
 OLDER = "test_setup.py::test_wider_grants_of_an_older_setup_are_revoked_and_the_owners_are_kept"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A mistake: the text of a file, what replaces it, and the test that must fail."""
-
-    file: str
-    old: str
-    new: str
-    caught_by: str
 
 
 VARIANTS = {
@@ -226,31 +212,6 @@ VARIANTS = {
 }
 
 
-def checkout(folder: Path) -> None:
-    """Copy this work tree into a repository, so that its tests can copy it again."""
-    copy_work_tree(folder)
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    (folder / ".git/info/exclude").write_text(
-        "\n".join(INSTALLED)
-    )  # .gitignore ignores only folders
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_broken_variant_is_caught(tmp_path: Path, name: str) -> None:
-    variant = VARIANTS[name]
-    root = tmp_path / "livetoken"
-    checkout(root)
-    text = (root / variant.file).read_text()
-    assert text.count(variant.old) == 1, f"{variant.file}: {variant.old!r}"
-    (root / variant.file).write_text(text.replace(variant.old, variant.new))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", "-x", f"tests/deploy/{variant.caught_by}"],
-        cwd=root,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 1, done.stdout
-    assert f"FAILED tests/deploy/{variant.caught_by}" in done.stdout, done.stdout
+    VARIANTS[name].is_caught("tests/deploy", tmp_path / "livetoken")

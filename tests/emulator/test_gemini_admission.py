@@ -28,6 +28,8 @@ from stand_in import (
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from emulator.models import Model
+
 # --- which tokens open a session ---
 
 
@@ -55,7 +57,7 @@ def test_a_client_that_connects_like_javascript_is_accepted(stand_in: StandIn, s
     with stand_in.socket(stand_in.token(), slash=slash) as ws:
         got = turn(ws, {"setup": {"model": MODEL}}, hello())
     assert got[0] == {"setupComplete": {}}
-    assert words(got) == ["I heard: hello (turn 1)"]
+    assert words(got) == "I heard: hello (turn 1)"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_mask_overwrites_its_fields_and_clears_unset_ones(
 ) -> None:
     stand_in.behaviour.nested_masks = True
     token = stand_in.token(
-        setup(systemInstruction={"parts": [{"text": "Teach."}]}),
+        {"model": MODEL, "systemInstruction": {"parts": [{"text": "Teach."}]}},
         fieldMask="model,systemInstruction,tools,generationConfig.temperature",
     )
     client = {
@@ -206,7 +208,7 @@ def test_an_unknown_model_can_be_minted_but_not_used(stand_in: StandIn, model: s
     with stand_in.socket(token) as ws:
         assert stand_in.closed(ws, {"setup": SETUP}) == 1007
         assert "project-scoped" in (ws.close_reason or "")
-    stand_in.behaviour.models[model] = "free"
+    stand_in.behaviour.models[model] = Model()
     start(stand_in, stand_in.token(setup(model=model)))
 
 

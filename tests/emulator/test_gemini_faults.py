@@ -183,4 +183,4 @@ def test_it_can_be_mounted_in_another_app(stand_in: StandIn) -> None:
     with stand_in.server:
         for slash in ("/", "//"):
             with stand_in.socket(stand_in.token(), slash=slash) as ws:
-                assert words(turn(ws, {"setup": {}}, hello())) == ["I heard: hello (turn 1)"]
+                assert words(turn(ws, {"setup": {}}, hello())) == "I heard: hello (turn 1)"

@@ -123,21 +123,39 @@ def test_null_means_unset(stand_in: StandIn) -> None:
 
 
 def test_a_field_can_be_made_unknown(stand_in: StandIn) -> None:
-    body = {"bidiGenerateContentSetup": setup(labels={"a": "b"}), "fieldMask": "labels,model"}
+    locked = {"model": MODEL, "labels": {"a": "b"}}
+    body = {"bidiGenerateContentSetup": locked, "fieldMask": "labels,model"}
     assert stand_in.post(body)[0] == 200
     stand_in.behaviour.unknown_fields = frozenset({"labels"})
     assert 'Unknown name "labels"' in stand_in.post(body)[1]["error"]["message"]
-    status, answer = stand_in.post(body | {"bidiGenerateContentSetup": SETUP})
+    status, answer = stand_in.post(body | {"bidiGenerateContentSetup": {"model": MODEL}})
     assert status == 400 and "field_mask is invalid" in answer["error"]["message"]
 
 
 def test_a_nested_mask_is_refused_unless_the_setting_allows_it(
     stand_in: StandIn,
 ) -> None:
-    body = {"bidiGenerateContentSetup": SETUP, "fieldMask": "model,generationConfig.temperature"}
+    locked = {"model": MODEL, "generationConfig": {"temperature": 1}}
+    body = {"bidiGenerateContentSetup": locked, "fieldMask": "model,generationConfig.temperature"}
     assert stand_in.post(body)[0] == 400
     stand_in.behaviour.nested_masks = True
     assert stand_in.post(body)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "mask", ["model,generationConfig", "model,generationConfig.temperature,tools", "tools"]
+)
+def test_a_field_of_the_setup_that_the_mask_does_not_name_is_refused(
+    stand_in: StandIn, mask: str
+) -> None:
+    stand_in.behaviour.nested_masks = True
+    locked = {"model": MODEL, "generationConfig": {"temperature": 1, "topK": 2}, "tools": []}
+    body = {"bidiGenerateContentSetup": locked, "fieldMask": mask}
+    status, answer = stand_in.post(body)
+    assert status == 400
+    assert answer["error"]["message"] == "field_mask is invalid for BidiGenerateContentSetup"
+    whole = {**body, "fieldMask": "model,generationConfig,tools"}
+    assert stand_in.post(whole)[0] == 200
 
 
 def test_camel_case_and_snake_case_mean_the_same(stand_in: StandIn) -> None:
@@ -146,7 +164,7 @@ def test_camel_case_and_snake_case_mean_the_same(stand_in: StandIn) -> None:
         None,
         bidi_generate_content_setup={
             "model": MODEL,
-            "generation_config": {"response_modalities": ["AUDIO"], "topP": 0.5},
+            "generation_config": {"response_modalities": ["AUDIO"]},
             "output_audio_transcription": {"language_codes": ["en"]},
         },
         field_mask="generation_config.response_modalities,outputAudioTranscription,model",

@@ -16,10 +16,12 @@ from stand_in import (
     StandIn,
     audio,
     eventually,
+    handle,
     handle_of,
     hello,
     message,
     opened,
+    parts,
     pcm,
     said,
     setup,
@@ -35,9 +37,10 @@ from emulator import speech
 
 def test_resuming_is_not_a_use_and_keeps_the_history(stand_in: StandIn) -> None:
     token = stand_in.token()
-    handle = handle_of(stand_in.talk(token, "one"))
+    handle = handle_of(stand_in.talk(token, "one", handle=True))
     stand_in.clock.advance(120)
-    again = stand_in.talk(token, "two", {"session_resumption": {"handle": handle}})
+    stand_in.behaviour.client_handle_under_full_lock = True
+    again = stand_in.talk(token, "two", {"session_resumption": {"handle": handle}}, handle=True)
     assert said(again) == "I heard: two (turn 2)"
     assert stand_in.gemini.sessions[-1].setup == setup(sessionResumption={"handle": handle})
     third = stand_in.talk(token, "three", {"session_resumption": {"handle": handle_of(again)}})
@@ -48,24 +51,21 @@ def test_resuming_is_not_a_use_and_keeps_the_history(stand_in: StandIn) -> None:
 
 def test_an_expired_token_cannot_resume(stand_in: StandIn) -> None:
     token = stand_in.token(expireTime=stand_in.clock.at(600))
-    handle = handle_of(stand_in.talk(token))
+    handle = handle_of(stand_in.talk(token, handle=True))
     stand_in.clock.advance(601)
     assert stand_in.refusal(token, {"session_resumption": {"handle": handle}}) == 1011
 
 
-def test_a_full_lock_accepts_the_clients_handle_if_set(
-    stand_in: StandIn,
-) -> None:
+def test_a_full_lock_ignores_the_clients_handle_unless_set(stand_in: StandIn) -> None:
     token = stand_in.token()
-    config = {"session_resumption": {"handle": handle_of(stand_in.talk(token))}}
-    stand_in.behaviour.client_handle_under_full_lock = False
+    config = {"session_resumption": {"handle": handle_of(stand_in.talk(token, handle=True))}}
     assert stand_in.refusal(token, config) == 1011, "it counts as a new session"
     stand_in.behaviour.client_handle_under_full_lock = True
     assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
 
 
 def test_without_session_resumption_there_are_no_handles(stand_in: StandIn) -> None:
-    handle = handle_of(stand_in.talk(stand_in.token()))
+    handle = handle_of(stand_in.talk(stand_in.token(), handle=True))
     plain = {k: v for k, v in SETUP.items() if k != "sessionResumption"}
     got = stand_in.talk(stand_in.token(plain), config={"session_resumption": {"handle": handle}})
     assert said(got) == "I heard: hello (turn 1)"
@@ -75,7 +75,7 @@ def test_without_session_resumption_there_are_no_handles(stand_in: StandIn) -> N
 @pytest.mark.parametrize("switch", [True, False])
 def test_a_handle_pinned_in_a_new_token_resumes(stand_in: StandIn, switch: bool) -> None:
     stand_in.behaviour.client_handle_under_full_lock = switch
-    handle = handle_of(stand_in.talk(stand_in.token(), "one"))
+    handle = handle_of(stand_in.talk(stand_in.token(), "one", handle=True))
     pinned = stand_in.token(setup(sessionResumption={"handle": handle}))
     got = stand_in.talk(pinned, "two", {"session_resumption": {"handle": "of my own"}})
     assert said(got) == "I heard: two (turn 2)"
@@ -83,18 +83,18 @@ def test_a_handle_pinned_in_a_new_token_resumes(stand_in: StandIn, switch: bool)
 
 
 def test_a_masked_session_resumption_overwrites_the_clients_handle(stand_in: StandIn) -> None:
-    handle = handle_of(stand_in.talk(stand_in.token()))
+    handle = handle_of(stand_in.talk(stand_in.token(), handle=True))
     config = {**AUDIO, "session_resumption": {"handle": handle}}
-    masked = stand_in.token(SETUP, fieldMask="model,sessionResumption")
-    stand_in.talk(masked, config=config)
-    left = stand_in.token(SETUP, fieldMask="model,generationConfig")
-    stand_in.talk(left, config=config)
+    for masked in ("model,sessionResumption", "model,generationConfig"):
+        locked = {name: SETUP[name] for name in masked.split(",")}
+        stand_in.talk(stand_in.token(locked, fieldMask=masked), config=config)
     assert [one.resumed for one in stand_in.gemini.sessions] == [False, False, True]
 
 
 def test_an_invalid_handle_closes_1008(stand_in: StandIn) -> None:
+    stand_in.behaviour.client_handle_under_full_lock = True
     token = stand_in.token(uses=0)
-    handle = handle_of(stand_in.talk(token))
+    handle = handle_of(stand_in.talk(token, handle=True))
     for dead in ("never given", handle):
         with stand_in.socket(token) as ws:
             client = {"model": MODEL, "sessionResumption": {"handle": dead}}
@@ -105,9 +105,10 @@ def test_an_invalid_handle_closes_1008(stand_in: StandIn) -> None:
 
 def test_an_open_session_cannot_be_resumed(stand_in: StandIn) -> None:
     token = stand_in.token()
+    stand_in.behaviour.client_handle_under_full_lock = True
     with opened(stand_in, token) as ws:
-        update = next(m for m in turn(ws, hello()) if "sessionResumptionUpdate" in m)
-        config = {"session_resumption": {"handle": update["sessionResumptionUpdate"]["newHandle"]}}
+        turn(ws, hello())
+        config = {"session_resumption": {"handle": handle(ws)}}
         assert stand_in.refusal(token, config) == 1011
     assert eventually(lambda: stand_in.gemini.sessions[0].closed == 1000)
     assert said(stand_in.talk(token, config=config)) == "I heard: hello (turn 2)"
@@ -116,17 +117,19 @@ def test_an_open_session_cannot_be_resumed(stand_in: StandIn) -> None:
 # --- the end ---
 
 
-def test_a_connection_ends_after_go_away(stand_in: StandIn) -> None:
+@pytest.mark.parametrize("code", [1008, 1011])
+def test_a_connection_ends_after_go_away(stand_in: StandIn, code: int) -> None:
+    stand_in.behaviour.end_code = code
     with opened(stand_in, stand_in.token()) as ws:
-        stand_in.clock.advance(540)
+        stand_in.clock.advance(482)
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
         stand_in.clock.advance(10.5)
         told = message(ws)["goAway"]["timeLeft"]
         assert told.endswith("s") and 40 <= float(told[:-1]) <= 50
         stand_in.clock.advance(50)
-        assert stand_in.closed(ws) == 1011
-    assert stand_in.gemini.sessions[0].closed == 1011
+        assert stand_in.closed(ws) == code
+    assert stand_in.gemini.sessions[0].closed == code
 
 
 def test_the_life_of_a_connection_is_settable(stand_in: StandIn) -> None:
@@ -134,7 +137,7 @@ def test_the_life_of_a_connection_is_settable(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         begun = time.monotonic()
         assert "goAway" in message(ws)
-        assert stand_in.closed(ws) == 1011
+        assert stand_in.closed(ws) == 1008
         assert 0.2 < time.monotonic() - begun < 2
 
 
@@ -152,13 +155,13 @@ def test_an_answer_has_audio_transcript_handle_and_usage(stand_in: StandIn) -> N
     with opened(stand_in, stand_in.token()) as ws:
         got = turn(ws, hello("good day"))
         assert len(sound(got)) == 0.25 * 24_000 * 2 and any(sound(got))
-        assert words(got) == ["I heard: good day (turn 1)"]
+        assert words(got) == "I heard: good day (turn 1)"
         assert [m for m in got if m.get("serverContent", {}).get("generationComplete")]
-        assert [m for m in got if m.get("sessionResumptionUpdate", {}).get("resumable") is True]
         assert got[-1]["usageMetadata"]["totalTokenCount"] > 0
-        mime = got[0]["serverContent"]["modelTurn"]["parts"][0]["inlineData"]["mimeType"]
+        (mime,) = {part["inlineData"]["mimeType"] for m in got for part in parts(m)}
         assert mime == "audio/pcm;rate=24000"
-        assert words(turn(ws, {"realtime_input": {"text": "again"}})) == ["I heard: again (turn 2)"]
+        assert handle(ws)
+        assert words(turn(ws, {"realtime_input": {"text": "again"}})) == "I heard: again (turn 2)"
 
 
 def test_transcripts_come_only_if_the_setup_asks_for_them(stand_in: StandIn) -> None:
@@ -177,7 +180,7 @@ def test_a_turn_is_answered_when_it_is_complete(stand_in: StandIn) -> None:
         ws.send(json.dumps(first))
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
-        assert words(turn(ws, hello("two"))) == ["I heard: one two (turn 1)"]
+        assert words(turn(ws, hello("two"))) == "I heard: one two (turn 1); I said: I see."
 
 
 def test_speech_is_echoed_after_silence(stand_in: StandIn) -> None:
@@ -188,8 +191,8 @@ def test_speech_is_echoed_after_silence(stand_in: StandIn) -> None:
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
         got = turn(ws, audio(quiet))
-    assert words(got, "inputTranscription") == ["(0.4 seconds of speech)"]
-    assert words(got) == ["I heard: (0.4 seconds of speech) (turn 1)"]
+    assert words(got, "inputTranscription") == "(0.4 seconds of speech)"
+    assert words(got) == "I heard: (0.4 seconds of speech) (turn 1)"
     tone, heard = len(speech.tone()), array.array("h", sound(got))
     echoed = heard[tone // 2 : -tone // 2]
     assert abs(len(echoed) - 0.4 * 24_000) < 0.05 * 24_000
@@ -202,7 +205,7 @@ def test_speech_is_echoed_when_the_stream_ends(stand_in: StandIn) -> None:
     with opened(stand_in, stand_in.token()) as ws:
         end = {"realtimeInput": {"audioStreamEnd": True}}
         got = turn(ws, end, audio(pcm(0.3)), end)
-    assert words(got) == ["I heard: (0.3 seconds of speech) (turn 1)"]
+    assert words(got) == "I heard: (0.3 seconds of speech) (turn 1)"
 
 
 def test_a_click_is_not_speech(stand_in: StandIn) -> None:
@@ -237,16 +240,23 @@ def test_an_answer_can_be_interrupted(stand_in: StandIn, speaking: Any) -> None:
         if "audio" in speaking.get("realtimeInput", {}):
             ws.send(json.dumps(audio(pcm(0.5, loud=False))))
         got = turn(ws)
-        assert words(got)[0].endswith("(turn 2)")
+        assert words(got).endswith("(turn 2)")
 
 
 def test_a_setup_can_forbid_interruptions(stand_in: StandIn) -> None:
     stand_in.behaviour.plays = True
     polite = setup(realtimeInputConfig={"activityHandling": "NO_INTERRUPTION"})
     with opened(stand_in, stand_in.token(polite)) as ws:
-        speech_and_silence = audio(pcm(0.2) + pcm(0.5, loud=False))
-        got = turn(ws, speech_and_silence, speech_and_silence) + turn(ws)
-    assert len(words(got)) == 2
+        spoken = audio(pcm(0.2) + pcm(0.5, loud=False))
+        ws.send(json.dumps(spoken))
+        begun = [message(ws)]
+        while not parts(begun[-1]):
+            begun.append(message(ws))
+        first, second = turn(ws, spoken), turn(ws)
+    first = [*begun, *first]
+    got = [*first, *second]
+    assert words(first).endswith("(turn 1)")
+    assert words(second).endswith("(turn 2)")
     assert not [m for m in got if "interrupted" in m.get("serverContent", {})]
 
 
@@ -261,7 +271,7 @@ def test_activity_can_be_marked_by_hand(stand_in: StandIn) -> None:
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.1)
         got = turn(ws, {"realtimeInput": {"activityEnd": {}}})
-    assert words(got) == ["I heard: (0.8 seconds of speech) (turn 1)"]
+    assert words(got) == "I heard: (0.8 seconds of speech) (turn 1)"
 
 
 def test_both_base64_alphabets_are_accepted(stand_in: StandIn) -> None:

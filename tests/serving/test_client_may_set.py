@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 
 from emulator import fields
 from emulator.client import converse
+from emulator.models import MODELS, Model
 from emulator.state import Conversation
 from livetoken.refusals import Reason
 
@@ -143,11 +144,8 @@ started = function_of(HEAD + "".join(profile.toml for profile in PROFILES))
 
 @pytest.fixture
 def livetoken(started: Stack) -> Iterator[Stack]:
-    """The function of this file, with a Gemini that ignores a client's handle under a full lock.
-
-    What Gemini really does is unknown; `test_resume` tests both.
-    """
-    started.gemini.behaviour.client_handle_under_full_lock = False
+    """The function of this file, with models that refuse no field, because tests set them all."""
+    started.gemini.behaviour.models = dict.fromkeys(MODELS, Model())
     yield started
     started.gemini.behaviour.unknown_fields = frozenset()
 
