@@ -12,10 +12,10 @@ READY_AUDIT := .venv-audit/ready-$(VERSION)
 READY_FUZZ := .venv-fuzz/ready-$(VERSION)
 CLIENTS := tests/clients
 ELSEWHERE := --ignore=tests/attacks --ignore=tests/deploy --ignore=$(CLIENTS)
-SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install-chromium .ci/run
+SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help ready ready-release run test test-slow attacks fuzz test-deploy test-deploy-variants test-clients \
+.PHONY: help ready ready-release run test test-slow attacks fuzz test-deploy test-deploy-variants test-clients test-clients-variants \
 	shellcheck coverage check lock schema docs \
 	requirements audit sbom bench load clean
 
@@ -42,7 +42,7 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
 	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks);" \
 		"deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs (make test-clients" \
-		"needs Node and Chromium)."
+		"needs Node, Chromium and Java)."
 
 test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
 	@tests/install redis-server
@@ -63,12 +63,16 @@ test-deploy-variants: $(READY_DEPLOY) $(READY_RELEASE) ## break the deploy scrip
 	$(BIN)/pytest -v -n 3 --dist worksteal tests/deploy/variants.py
 
 test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that client apps use
-	@$(CLIENTS)/install-chromium
+	@$(CLIENTS)/install
 	MYPYPATH=tests $(BIN)/mypy $(CLIENTS) bench/page.py
 	cd $(CLIENTS) && npx biome ci --error-on-warnings . ../../emulator/page ../../clients/web && npx tsc
 	$(BIN)/pytest -q -n 2 --dist worksteal $(CLIENTS)
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Screenshots of the page in each of its states are in build/screenshots."
+
+test-clients-variants: $(READY_CLIENTS) ## break livetoken.js in many ways; a test must fail each time
+	@$(CLIENTS)/install
+	$(BIN)/pytest -v -n 2 --dist worksteal $(CLIENTS)/variants.py
 
 fuzz: $(READY_FUZZ) ## fuzz the parsers, and the function by docs/openapi.yaml (SECONDS=20 for each parser)
 	@.venv-fuzz/bin/openapi-spec-validator docs/openapi.yaml

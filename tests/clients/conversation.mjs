@@ -36,11 +36,11 @@ export function conversation(transport) {
     async start({ url, idToken }) {
       source = { url, idToken: async () => idToken };
       held = new Conversation(source, {
-        onmessage: ({ serverContent }) => {
+        onmessage: ({ serverContent, sessionResumptionUpdate }) => {
           for (const { inlineData } of serverContent?.modelTurn?.parts ?? [])
             audio += inlineData?.data ?? "";
           words += serverContent?.outputTranscription?.text ?? "";
-          if (serverContent?.turnComplete) words += ".";
+          if (sessionResumptionUpdate?.newHandle) words += "."; // it comes after the turn
           changed();
         },
         onstate: () => changed(),
@@ -56,10 +56,19 @@ export function conversation(transport) {
     /** @param {{text: string}} asked */
     async say({ text }) {
       audio = words = "";
-      const turns = [{ role: "user", parts: [{ text }] }];
-      held.send({ clientContent: { turns, turnComplete: true } });
+      held.send({ realtimeInput: { text } });
       await until(() => words.endsWith("."));
       return { heard: words, sounded: audio !== "" };
+    },
+
+    /** Write a turn in two messages, the first of which leaves it open. */
+    async sayInTwo() {
+      words = "";
+      const turn = (/** @type {string} */ text) => [{ role: "user", parts: [{ text }] }];
+      held.send({ clientContent: { turns: turn("first") } });
+      held.send({ clientContent: { turns: turn("second"), turnComplete: true } });
+      await until(() => words.endsWith("."));
+      return { heard: words };
     },
 
     /** Send audio as a microphone does. @param {{data: string}} asked */

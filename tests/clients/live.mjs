@@ -6,8 +6,7 @@
  * @typedef {import("@google/genai").LiveConnectConfig} Config
  * @typedef {import("@google/genai").LiveServerMessage} Message
  * @typedef {Pick<import("@google/genai").LiveCallbacks, "onmessage" | "onclose">} Callbacks
- * @typedef {Pick<import("@google/genai").Session,
- *   "sendClientContent" | "sendRealtimeInput" | "close">} Session
+ * @typedef {Pick<import("@google/genai").Session, "sendRealtimeInput" | "close">} Session
  * @typedef {(token: Token, model: string, config: Config, callbacks: Callbacks)
  *   => Promise<Session>} Connect
  */
@@ -39,16 +38,15 @@ export function live(connect) {
     return /** @type {Message} */ (unread.shift());
   }
 
-  /** Receive a whole answer. */
+  /** Receive a whole answer and its handle, which comes after it. */
   async function hear() {
     const heard = { audio: /** @type {string[]} */ ([]), words: "", handle: "" };
     for (;;) {
-      const { serverContent, sessionResumptionUpdate } = await next();
+      const { serverContent, sessionResumptionUpdate: update } = await next();
       for (const part of serverContent?.modelTurn?.parts ?? [])
         heard.audio.push(part.inlineData?.data ?? "");
       heard.words += serverContent?.outputTranscription?.text ?? "";
-      heard.handle = sessionResumptionUpdate?.newHandle ?? heard.handle;
-      if (serverContent?.turnComplete) return heard;
+      if (update?.resumable && update.newHandle) return { ...heard, handle: update.newHandle };
     }
   }
 
@@ -83,8 +81,14 @@ export function live(connect) {
 
     /** @param {{text: string}} asked */
     async say({ text }) {
-      session.sendClientContent({ turns: [{ role: "user", parts: [{ text }] }] });
+      session.sendRealtimeInput({ text });
       return await hear();
+    },
+
+    /** Send a text, and wait for no answer. @param {{text: string}} asked */
+    async write({ text }) {
+      session.sendRealtimeInput({ text });
+      return {};
     },
 
     /** @param {{chunks: string[]}} asked */

@@ -61,8 +61,12 @@ class Live:
         return self.client.take("open", **asked)
 
     def say(self, text: str) -> Heard:
-        """Send a text, and receive the whole answer."""
+        """Send a text, and receive the whole answer and its handle."""
         return _heard(self.client.take("say", text=text))
+
+    def write(self, text: str) -> None:
+        """Send a text, and do not wait for the answer."""
+        self.client.take("write", text=text)
 
     def speak(self, samples: bytes) -> Heard:
         """Send 16 kHz, 16-bit, mono audio in chunks of 0.1 s, and receive the whole answer."""

@@ -58,8 +58,7 @@ class ByGenai:
         self._session = session
 
     async def say(self, text: str) -> None:
-        turn = types.Content(role="user", parts=[types.Part(text=text)])
-        await self._session.send_client_content(turns=turn)
+        await self._session.send_realtime_input(text=text)
 
     async def speak(self, samples: bytes) -> None:
         blob = types.Blob(data=samples, mime_type="audio/pcm;rate=16000")
@@ -77,7 +76,11 @@ class ByGenai:
     @asynccontextmanager
     async def open(cls, token: Answer, model: str, config: Answer) -> AsyncIterator[Session]:
         host = token["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
-        options = types.HttpOptions(api_version=token["apiVersion"], base_url=f"https://{host}")
+        options = types.HttpOptions(
+            api_version=token["apiVersion"],
+            base_url=f"https://{host}",
+            async_client_args={"ping_interval": None},
+        )
         client = genai.Client(api_key=token["name"], http_options=options)
         asked = types.LiveConnectConfig.model_validate(config)
         connecting = client.aio.live.connect(model=model, config=asked)
@@ -98,8 +101,7 @@ class BySocket:
         self._socket = socket
 
     async def say(self, text: str) -> None:
-        turns = [{"role": "user", "parts": [{"text": text}]}]
-        await self.send({"clientContent": {"turns": turns, "turnComplete": True}})
+        await self.send({"realtimeInput": {"text": text}})
 
     async def speak(self, samples: bytes) -> None:
         data = base64.b64encode(samples).decode()
@@ -114,14 +116,15 @@ class BySocket:
             while True:
                 yield json.loads(await self._socket.recv())
         except ConnectionClosed as end:
-            assert end.rcvd is not None
-            raise Ended(end.rcvd.code, end.rcvd.reason) from None
+            raise Ended(*((end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, ""))) from None
 
     @classmethod
     @asynccontextmanager
     async def open(cls, token: Answer, model: str, config: Answer) -> AsyncIterator[Session]:
         header = {"Authorization": f"Token {token['name']}"}
-        async with connect(token["webSocketUrl"], additional_headers=header) as socket:
+        async with connect(
+            token["webSocketUrl"], additional_headers=header, ping_interval=None
+        ) as socket:
             session = cls(socket)
             generation = {k: v for k, v in config.items() if k != "systemInstruction"}
             setup: Answer = {"model": model, "generationConfig": generation}
@@ -152,6 +155,10 @@ class Live:
         await self._session.say(text)
         return await self._hear()
 
+    async def write(self, text: str) -> Answer:
+        await self._session.say(text)
+        return {}
+
     async def speak(self, chunks: list[str]) -> Answer:
         for chunk in chunks:
             await self._session.speak(base64.b64decode(chunk))
@@ -179,16 +186,16 @@ class Live:
         return {}
 
     async def _hear(self) -> Answer:
-        audio, words, handle = [], "", ""
+        audio, words = [], ""
         async for message in self._messages:
             content = message.get("serverContent", {})
             for part in content.get("modelTurn", {}).get("parts", []):
                 audio.append(part["inlineData"]["data"])
             words += content.get("outputTranscription", {}).get("text", "")
-            handle = message.get("sessionResumptionUpdate", {}).get("newHandle", handle)
-            if content.get("turnComplete"):
-                break
-        return {"audio": audio, "words": words, "handle": handle}
+            update = message.get("sessionResumptionUpdate", {})
+            if update.get("resumable") and "newHandle" in update:
+                return {"audio": audio, "words": words, "handle": update["newHandle"]}
+        raise AssertionError("messages always end with Ended")
 
 
 async def serve(live: Live) -> None:

@@ -20,7 +20,6 @@ export function byWebSocket({ name, webSocketUrl }, model, config, { onmessage, 
       const message = JSON.parse(new TextDecoder().decode(data));
       if (!message.setupComplete) return onmessage(message);
       resolve({
-        sendClientContent: (content) => send({ clientContent: { turnComplete: true, ...content } }),
         sendRealtimeInput: (input) => send({ realtimeInput: input }),
         close: () => socket.close(),
       });

@@ -30,6 +30,22 @@ session_resumption = {{}}
 model = "gemini-3.8-live"
 [profiles.short.config]
 response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+[profiles.thinking]
+model = "gemini-3.8-live-extended-thinking"
+[profiles.thinking.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+session_resumption = {{}}
+thinking_config = {{ thinking_level = "LOW" }}
+[profiles.tools]
+model = "gemini-3.8-live"
+[profiles.tools.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+session_resumption = {{}}
+[[profiles.tools.config.tools]]
+function_declarations = [{{ name = "look_up", description = "Looks up a word." }}]
 """
 
 
@@ -61,9 +77,32 @@ class App:
     def say(self, words: str) -> None:
         self.page.evaluate("(words) => say(words)", words)
 
+    def send(self, message: dict[str, Any]) -> None:
+        self.page.evaluate("(message) => send(message)", message)
+
+    def gemini_says(self, *messages: dict[str, Any], closes: bool = False) -> None:
+        """Put a Gemini in the place of the stand-in that says this to each setup, and may close."""
+        self.page.evaluate(
+            "([messages, closes]) => geminiSays(messages, closes)", [messages, closes]
+        )
+
     def hears(self, words: str) -> None:
         """Wait for a message."""
         self.page.wait_for_function("(words) => seen.said.includes(words)", arg=words)
+
+    def is_told(self, words: str) -> None:
+        """Say something, and wait for the answer and its handle."""
+        before = self.said.count("handle")
+        self.say(words)
+        self.page.wait_for_function(
+            "(before) => seen.said.filter((each) => each === 'handle').length > before", arg=before
+        )
+
+    def has_opened(self, times: int) -> None:
+        """Wait until a connection has opened for the nth time."""
+        self.page.wait_for_function(
+            "(times) => seen.states.filter((state) => state === 'open').length >= times", arg=times
+        )
 
     def is_in(self, state: str) -> None:
         """Wait for a state, which includes the reason of an error."""
@@ -90,6 +129,11 @@ class App:
         return found
 
     @property
+    def lost(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.page.evaluate("seen.lost")
+        return found
+
+    @property
     def asked(self) -> dict[str, list[bool]]:
         """Whether each request for an ID token or App Check token forced a new one."""
         found: dict[str, list[bool]] = self.page.evaluate("asked")
@@ -101,6 +145,7 @@ def an_app(
     browser: Browser, around: Stack, *, app_check: str = "off", limit: str = "30/hour"
 ) -> Iterator[App]:
     """An app with a function that has a limit and a rule for App Check."""
+    around.gemini.behaviour.thinks = 0.2  # to be fast
     page_app = PageApp(SHIPPED, around.issuer, around.app_check)
     with (
         Server(page_app.app) as page_at,

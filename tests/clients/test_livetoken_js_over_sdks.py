@@ -65,6 +65,12 @@ def test_it_sends_audio(app: Client, anywhere: Stack, livetoken: Stack) -> None:
     app.take("close")
 
 
+def test_a_message_means_the_same(app: Client, anywhere: Stack, livetoken: Stack) -> None:
+    start(app, anywhere)
+    assert app.take("sayInTwo")["heard"] == "I heard: first second (turn 1)."
+    app.take("close")
+
+
 def test_a_second_use_is_an_error(app: Client, anywhere: Stack, livetoken: Stack) -> None:
     start(app, anywhere)
     assert app.take("again") == {

@@ -14,6 +14,7 @@ from stand_in import StandIn, pcm
 
 from clients import Client, Program, node_22, tab
 from emulator import speech
+from emulator.behaviour import Oddity
 from emulator.tls import Certificate
 
 MODEL = "models/gemini-3.8-live"
@@ -59,11 +60,29 @@ def live(
         yield Live(started)
 
 
+THINKING = """
+[profiles.thinking]
+model = "gemini-3.8-live-extended-thinking"
+[profiles.thinking.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {}
+session_resumption = {}
+thinking_config = { thinking_level = "LOW" }
+"""
+
+
 @pytest.fixture(scope="session")
 def beta(shared: Stack) -> Iterator[Stack]:
-    """A function with the other API version."""
-    with shared.running(POLICY.replace("v1alpha", "v1beta")) as started:
+    """A function with the other API version, and a profile that thinks on after a turn."""
+    with shared.running(POLICY.replace("v1alpha", "v1beta") + THINKING) as started:
         yield started
+
+
+@pytest.fixture
+def quick(shared: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Gemini that answers at once; the tests without this fixture use all defaults."""
+    for name in ("thinks", "handle_after"):
+        monkeypatch.setattr(shared.gemini.behaviour, name, 0.05)
 
 
 def mint(livetoken: Stack, **body: Any) -> Any:
@@ -88,6 +107,7 @@ def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> N
     live.close()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_session_opens_with_the_other_api_version(live: Live, beta: Stack) -> None:
     token = mint(beta)
     assert token["apiVersion"] == "v1beta"
@@ -176,6 +196,7 @@ def test_a_new_token_resumes_a_session(live: Live, livetoken: Stack) -> None:
     live.close()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_session_resumes_after_go_away(
     live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,9 +206,58 @@ def test_a_session_resumes_after_go_away(
     assert 500 < float(live.warned().removesuffix("s")) <= 600
     handle = live.say("Hello, tutor!").handle
     with livetoken.clock.ahead(timedelta(seconds=600)):
-        assert live.ended() == (1011, "The connection has reached its time limit.")
+        assert live.ended() == (1008, "The connection has reached its time limit.")
     live.open(mint(livetoken, resume=handle))
     assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("oddity", ["missing", "early"])
+def test_an_answer_is_whole_wherever_its_end_is(
+    live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch, oddity: Oddity
+) -> None:
+    monkeypatch.setattr(livetoken.gemini.behaviour, "oddities", {1: oddity})
+    live.open(mint(livetoken))
+    heard = live.say("Hello, tutor!")
+    assert heard.words == "I heard: Hello, tutor! (turn 1)"
+    assert heard.audio == speech.tone()
+    assert live.say("And again!").words == "I heard: And again! (turn 2)"
+    live.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_answer_goes_on_while_the_model_thinks(live: Live, beta: Stack) -> None:
+    live.open(mint(beta, profile="thinking"))
+    heard = live.say("Hello, tutor!")
+    assert heard.words == "Let me think.I heard: Hello, tutor! (turn 1)"
+    live.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_empty_turn_has_a_handle(
+    live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(livetoken.gemini.behaviour, "oddities", {1: "empty"})
+    live.open(mint(livetoken))
+    heard = live.say("Hello, tutor!")
+    assert (heard.words, heard.audio) == ("", b"")
+    assert live.say("Hello, tutor!").words == "I heard: Hello, tutor! (turn 2)"
+    live.close()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("code", [1006, 1008, 1011])
+def test_what_a_lost_connection_left_unanswered_is_asked_again(
+    live: Live, livetoken: Stack, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(livetoken.gemini.behaviour, "oddities", {2: code})
+    live.open(mint(livetoken))
+    handle = live.say("one").handle
+    live.write("two")
+    assert live.ended()[0] == code
+    live.open(mint(livetoken, resume=handle))
+    assert live.say("two").words == "I heard: two (turn 2)"
     live.close()
 
 
