@@ -40,8 +40,7 @@ async () => {
   times.push(performance.now());
   await conversation.start(token);
   times.push(performance.now());
-  const turns = [{ role: "user", parts: [{ text: "Hello!" }] }];
-  conversation.send({ clientContent: { turns, turnComplete: true } });
+  conversation.send({ realtimeInput: { text: "Hello!" } });
   await sound;
   times.push(performance.now());
   conversation.close();

@@ -93,26 +93,59 @@ const BY_REASON = {
   },
   SESSION_REFUSED: {
     says: "Gemini did not open a session with this token.",
-    todo: "Get a new token: each opens one session, and only for a short time. If you were offline, press Talk again.",
+    todo: "Get a new token: each opens one session, and only for a short time. If that does not help, the account may have too many sessions.",
   },
   SESSION_ENDED: {
     says: "The session has ended and cannot be resumed.",
-    todo: "Get a new token to start again. Only profiles with session_resumption can resume, after the first answer.",
+    todo: "Get a new token to start again. Only profiles with session_resumption can resume, and only while Gemini keeps sessions open.",
   },
 };
 
 /**
- * By the name of a browser's error.
+ * By the reason and the close code, if a code has its own explanation.
+ * @type {Record<string, Advice>}
+ */
+const BY_CODE = {
+  "SESSION_REFUSED 1006": {
+    says: "There is no connection to Gemini.",
+    todo: "Check your network and try again. If that does not help, the account may have too many sessions.",
+  },
+  "SESSION_REFUSED 1007": {
+    says: "Gemini does not accept the setup of this session.",
+    todo: "Tell the developers: Gemini’s reason is below.",
+  },
+  "SESSION_ENDED 1007": {
+    says: "Gemini ended the session because of a message of this page.",
+    todo: "Get a new token to start again. Developers: Gemini’s reason is below.",
+  },
+};
+
+/** @type {Advice} Gemini opens no session for a conversation that has begun. */
+const NOT_RESUMED = {
+  says: "Gemini did not resume the conversation.",
+  todo: "Get a new token to start again.",
+};
+
+/**
+ * By the name of another error.
  * @type {Record<string, Advice>}
  */
 const BY_NAME = {
   NotAllowedError: {
     says: "This page is not allowed to use the microphone.",
-    todo: "Allow it in the browser’s settings. Until then you can write.",
+    todo: "Allow it in the browser’s settings and try again. You can also write.",
   },
   NotFoundError: {
     says: "No microphone was found.",
-    todo: "Connect one and press Talk again. Until then you can write.",
+    todo: "Connect one and try again. You can also write.",
+  },
+  NotReadableError: {
+    says: "The microphone cannot be used.",
+    todo: "Another app may be using it. Try again, or write.",
+  },
+  SetupError: {
+    says: "The server of this page did not send its settings.",
+    todo: "Check that make run is still running and prints no error, and reload this page.",
   },
 };
 
@@ -124,13 +157,34 @@ const UNEXPECTED = {
 
 /**
  * Explain an error.
- * @param {Error & { reason?: string, retryAfterSeconds?: number }} error
+ * @param {Error & { reason?: string, code?: number, retryAfterSeconds?: number }} error
+ * @param {boolean} hasBegun Whether a conversation had begun.
  * @returns {Advice}
  */
-export function explain({ name, reason, retryAfterSeconds }) {
-  const known = (reason && BY_REASON[reason]) || BY_NAME[name] || UNEXPECTED;
+export function explain({ name, reason = "", code, retryAfterSeconds }, hasBegun) {
+  const known =
+    BY_CODE[`${reason} ${code}`] ??
+    (hasBegun && reason === "SESSION_REFUSED" ? NOT_RESUMED : BY_REASON[reason]) ??
+    BY_NAME[name] ??
+    UNEXPECTED;
   const todo = retryAfterSeconds ? `Try again ${inTime(retryAfterSeconds)}.` : known.todo;
   return { says: known.says, todo };
+}
+
+/**
+ * Describe what was lost with a connection; empty if nothing was.
+ * @param {import("/clients/web/livetoken.js").Lost} lost
+ */
+export function describe({ forgot, messages, audio }) {
+  const texts = messages.flatMap(({ realtimeInput }) => realtimeInput?.text ?? []);
+  return [
+    forgot === "everything" && "Gemini has forgotten this conversation.",
+    forgot === "last" && "Gemini has forgotten the last part of this conversation.",
+    texts.length && `Gemini did not answer ${texts.map((text) => `“${text}”`).join(", ")}.`,
+    audio && `Gemini did not answer ${(audio / 1000).toFixed(1)} seconds of your speech.`,
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** @param {number} seconds */

@@ -1,12 +1,10 @@
 /** The page: sign in, get a token, and talk. */
 
-import { Conversation, getToken, LivetokenError, overWebSocket } from "/clients/web/livetoken.js";
-import { listen } from "/clients/web/microphone.js";
-import { Speaker } from "/clients/web/speaker.js";
+import { getToken, LivetokenError, overWebSocket } from "/clients/web/livetoken.js";
 import { find, make } from "./dom.js";
-import { explain } from "./errors.js";
+import * as problem from "./problem.js";
+import { Talk } from "./talk.js";
 import * as card from "./token-card.js";
-import * as transcript from "./transcript.js";
 
 /**
  * What the page's server says about the function, the test users and the profiles.
@@ -17,9 +15,7 @@ import * as transcript from "./transcript.js";
  * @property {string | null} defaultProfile
  */
 
-/** @typedef {import("/clients/web/livetoken.js").Session} Session */
 /** @typedef {import("/clients/web/livetoken.js").Source} Source */
-/** @typedef {import("/clients/web/livetoken.js").State} State */
 /** @typedef {import("/clients/web/livetoken.js").Token} Token */
 
 const SIGNED_OUT = "";
@@ -28,202 +24,164 @@ const button = {
   get: find("get", HTMLButtonElement),
   again: find("again", HTMLButtonElement),
   talk: find("talk", HTMLButtonElement),
+  listen: find("listen", HTMLButtonElement),
   mute: find("mute", HTMLButtonElement),
   cut: find("cut", HTMLButtonElement),
   send: find("send", HTMLButtonElement),
 };
 const text = find("text", HTMLInputElement);
-const level = find("level", HTMLMeterElement);
-const problem = find("problem", HTMLElement);
 const status = find("state", HTMLElement);
+const outcome = find("again-outcome", HTMLElement);
+const narrow = matchMedia("(max-width: 47.99rem)");
 
-/** @type {Setup} */
-const setup = await (await fetch("setup.json")).json();
-/** @type {Token | null} */
-let token = null;
-/** @type {Source | null} The source of that token. */
-let source = null;
-let isUsed = false;
-/** @type {Conversation | null} */
-let conversation = null;
-/** @type {Session | null} The current session of the conversation. */
-let session = null;
-/** @type {Speaker | null} */
-let speaker = null;
+/**
+ * A token that the user has got.
+ * @typedef {object} Held
+ * @property {Token} token
+ * @property {Source} source Where it comes from.
+ * @property {string} person Whose it is.
+ * @property {"unused" | "used" | "refused"} state
+ */
+
+/** @type {Held | null} */
+let held = null;
+/** @type {Talk | null} */
+let talk = null;
 let isAsking = false;
-let isListening = false;
 
-offer("people", "person", [
-  ...setup.people.map(({ name, about }) => ({ value: name, title: name, about })),
-  { value: SIGNED_OUT, title: "signed out", about: "no ID token" },
-]);
-offer(
-  "profiles",
-  "profile",
-  Object.entries(setup.profiles).map(([name, profile]) => ({
-    value: name,
-    title: name,
-    about: `${profile.model}; ${card.isResumable(profile) ? "can resume" : "cannot resume"}`,
-  })),
-  setup.defaultProfile,
-);
-find("ask", HTMLFormElement).addEventListener("submit", (event) => {
-  event.preventDefault();
-  ask();
+const setup = await getSetup().catch((error) => {
+  status.textContent = "The page cannot start.";
+  problem.show(error);
 });
-find("write", HTMLFormElement).addEventListener("submit", (event) => {
-  event.preventDefault();
-  write();
-});
-button.talk.addEventListener("click", () => (conversation ? conversation.close() : talk()));
-button.mute.addEventListener("click", mute);
-button.cut.addEventListener("click", () => session?.close());
-button.again.addEventListener("click", useAgain);
-enable();
+if (setup) begin(setup);
 
-async function ask() {
-  clearProblem();
-  const { person, profile } = Object.fromEntries(new FormData(find("ask", HTMLFormElement)));
-  const asking = {
-    url: setup.functionUrl,
-    idToken: async () => (person === SIGNED_OUT ? null : fetchText(`issuer/token/${person}`)),
-    appCheckToken: () => fetchText("app-check/token"),
-    profile: String(profile),
-  };
+/** @param {Setup} setup */
+function begin({ functionUrl, people, profiles, defaultProfile }) {
+  offer("people", "person", [
+    ...people.map(({ name, about }) => ({ value: name, title: name, about })),
+    { value: SIGNED_OUT, title: "signed out", about: "no ID token" },
+  ]);
+  offer(
+    "profiles",
+    "profile",
+    Object.entries(profiles).map(([name, profile]) => ({
+      value: name,
+      title: name,
+      about: `${profile.model}; ${card.isResumable(profile) ? "can resume" : "cannot resume"}`,
+    })),
+    defaultProfile,
+  );
+  const form = find("ask", HTMLFormElement);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { person, profile } = Object.fromEntries(new FormData(form));
+    ask(String(person), {
+      url: functionUrl,
+      idToken: async () => (person === SIGNED_OUT ? null : fetchText(`issuer/token/${person}`)),
+      appCheckToken: () => fetchText("app-check/token"),
+      profile: String(profile),
+    });
+  });
+  find("write", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    write();
+  });
+  button.talk.addEventListener("click", () => {
+    if (talk) talk.stop();
+    else startTalk()?.startWithMicrophone(usable);
+    show();
+  });
+  button.listen.addEventListener("click", () => {
+    problem.clear();
+    talk?.listen().catch((error) => problem.show(error));
+  });
+  button.mute.addEventListener("click", () => talk?.mute());
+  button.cut.addEventListener("click", () => talk?.cut());
+  button.again.addEventListener("click", useAgain);
+  card.begin(profiles, show);
+  narrow.addEventListener("change", fit);
+  fit();
+  show();
+}
+
+/**
+ * @param {string} person
+ * @param {Source} source
+ */
+async function ask(person, source) {
+  problem.clear();
+  held = null; // it may be another user's
+  card.clear();
+  outcome.textContent = "";
   isAsking = true;
-  enable();
+  show();
   try {
-    token = await getToken(asking);
-    source = asking;
-    isUsed = false;
-    find("again-outcome", HTMLElement).textContent = "";
-    card.show(token, setup.profiles[token.profile]);
-    status.textContent = "Ready. Press Talk.";
+    const asked = Date.now();
+    const token = await getToken(source);
+    held = { token, source, person, state: "unused" };
+    card.show(token, person, asked);
   } catch (error) {
-    showError(error);
+    problem.show(error);
   }
   isAsking = false;
-  enable();
-  (token && !isUsed ? button.talk : button.get).focus();
+  show();
+  (held ? button.talk : button.get).focus({ preventScroll: true });
+  if (held && narrow.matches) find("talking", HTMLElement).scrollIntoView();
 }
 
-async function talk() {
-  if (!source || !token) return;
-  clearProblem();
-  transcript.empty();
-  speaker = new Speaker();
-  const held = new Conversation(source, {
-    onmessage: take,
-    onstate: follow,
-    transport: async (token, events) => {
-      session = await overWebSocket()(token, events);
-      return session;
-    },
-  });
-  conversation = held;
-  enable();
-  try {
-    await held.start(token);
-    await listen(hear, held.signal);
-    isListening = conversation === held;
-  } catch (error) {
-    if (conversation === held) showError(error); // otherwise `closed` has shown it
+/** Prepare a conversation with the token. */
+function startTalk() {
+  if (!held) return null;
+  problem.clear();
+  const started = new Talk(held.source, { onchange: () => follow(started), onend: ended });
+  talk = started;
+  return started;
+}
+
+/** @param {Talk} started */
+function follow({ token }) {
+  if (held && token) {
+    if (token !== held.token) card.show(token, held.person);
+    Object.assign(held, { token, state: "used" });
+    card.start();
   }
-  enable();
-}
-
-/** @param {import("/clients/web/livetoken.js").ServerMessage} message */
-function take(message) {
-  transcript.take(message);
-  if (message.serverContent?.interrupted) speaker?.clear();
-  for (const { inlineData } of message.serverContent?.modelTurn?.parts ?? []) {
-    if (inlineData?.data && inlineData.mimeType?.startsWith("audio/pcm")) {
-      speaker?.play(inlineData.data);
-    }
-  }
-}
-
-/**
- * @param {{ data: string, mimeType: string }} audio
- * @param {number} peak
- */
-function hear(audio, peak) {
-  level.value = peak;
-  level.textContent = peak < 0.02 ? "silent" : "heard";
-  if (button.mute.ariaPressed === "false") conversation?.send({ realtimeInput: { audio } });
-}
-
-/**
- * @param {State} state
- * @param {Error} [error]
- */
-function follow(state, error) {
-  if (state === "connecting") status.textContent = "Connecting…";
-  if (state === "resuming") {
-    status.textContent = navigator.onLine
-      ? "Resuming with a new token…"
-      : "You are offline. The conversation resumes when you are back online.";
-  }
-  if (state === "open") opened();
-  if (state === "closed") closed(error);
-  enable();
-}
-
-function opened() {
-  isUsed = true;
-  const next = conversation?.token;
-  if (next && next !== token) {
-    token = next;
-    card.show(next, setup.profiles[next.profile]);
-    transcript.note("Resumed with a new token.");
-  }
-  card.start();
-  status.textContent = "Connected. Speak or write.";
+  show();
 }
 
 /** @param {Error} [error] */
-function closed(error) {
-  conversation = session = null;
-  isListening = false;
-  level.value = 0;
-  level.textContent = "silent";
-  button.mute.ariaPressed = "false";
-  speaker?.close();
-  speaker = null;
-  status.textContent = "Ended. Get a new token to talk again.";
-  enable();
-  button.get.focus();
-  if (error) showError(error);
+function ended(error) {
+  const hasBegun = talk?.token != null;
+  talk = null;
+  const { reason, code } = /** @type {LivetokenError} */ (error ?? {});
+  const isRefused = reason === "SESSION_REFUSED" && code !== 1006; // 1006: perhaps not even asked
+  if (held && !hasBegun && isRefused) held.state = "refused";
+  show();
+  (usable() ? button.talk : button.get).focus({ preventScroll: true });
+  if (error) problem.show(error, hasBegun);
 }
 
 function write() {
   const words = text.value.trim();
-  if (!words || !conversation) return;
-  speaker?.clear();
-  transcript.add("You", words);
-  const turns = [{ role: "user", parts: [{ text: words }] }];
-  conversation.send({ clientContent: { turns, turnComplete: true } });
+  if (!words) return;
   text.value = "";
+  if (!talk) startTalk()?.start(usable());
+  talk?.write(words);
 }
 
-function mute() {
-  const muted = button.mute.ariaPressed !== "true";
-  button.mute.ariaPressed = String(muted);
-  if (muted) conversation?.send({ realtimeInput: { audioStreamEnd: true } });
+/** The token, if it can start a session. */
+function usable() {
+  return held?.state === "unused" && !card.isLate() ? held.token : undefined;
 }
 
 async function useAgain() {
-  if (!token) return;
-  const outcome = find("again-outcome", HTMLElement);
+  if (!held) return;
   outcome.textContent = "Trying…";
   try {
-    const opened = await overWebSocket()(token, { onmessage: () => {}, onclose: () => {} });
+    const opened = await overWebSocket()(held.token, { onmessage: () => {}, onclose: () => {} });
     opened.close();
     outcome.textContent = "A second session opened. This must never happen.";
   } catch (error) {
-    const { code, message } = /** @type {import("/clients/web/livetoken.js").LivetokenError} */ (
-      error
-    );
+    const { code, message } = /** @type {LivetokenError} */ (error);
     outcome.textContent =
       code === 1006
         ? "Gemini did not answer. Check your connection and try again."
@@ -231,32 +189,48 @@ async function useAgain() {
   }
 }
 
-function enable() {
-  const isOpen = conversation?.state === "open";
-  button.get.disabled = isAsking || conversation !== null;
-  button.again.disabled = !token || !isUsed;
-  button.talk.textContent = conversation ? "Stop" : "Talk";
-  button.talk.disabled = isAsking || (!conversation && (!token || isUsed));
-  button.mute.disabled = !isListening;
-  button.cut.disabled = !isOpen;
-  text.disabled = button.send.disabled = !conversation || conversation.state === "connecting";
+/** Show what there is and what can be done. */
+function show() {
+  const canStart = usable() !== undefined;
+  const hadFocus = document.activeElement === button.talk;
+  const words = talk ? talk.status : statusWithoutTalk();
+  if (status.textContent !== words) status.textContent = words; // it is announced once
+  button.get.disabled = isAsking || talk !== null;
+  button.again.disabled = !held || held.state === "unused";
+  button.talk.textContent = talk ? "Stop" : "Talk";
+  button.talk.disabled = !talk && !canStart;
+  if (hadFocus && button.talk.disabled) button.get.focus({ preventScroll: true });
+  button.listen.hidden = !talk?.isOpen || talk.isListening;
+  button.mute.hidden = !button.listen.hidden;
+  button.mute.disabled = !talk?.isListening;
+  button.mute.ariaPressed = String(talk?.isMuted ?? false);
+  button.cut.disabled = !talk?.isOpen;
+  text.disabled = button.send.disabled = talk ? !talk.hasStarted : !canStart;
 }
 
-/** @param {unknown} error */
-function showError(error) {
-  const { says, todo } = explain(/** @type {Error} */ (error));
-  const { reason, name, message } = /** @type {Error & { reason?: string }} */ (error);
-  const detail = reason?.startsWith("SESSION") ? `${reason}: ${message}` : (reason ?? name);
-  problem.replaceChildren(
-    make("p", make("strong", says), ` ${todo}`),
-    make("p", make("code", detail)),
-  );
-  problem.scrollIntoView({ block: "nearest" });
-  if (!reason) console.error(error);
+function statusWithoutTalk() {
+  if (isAsking) return "Getting a token…";
+  if (!held) return "Get a token first.";
+  if (held.state === "used") return "Ended. Get a new token to talk again.";
+  if (held.state === "refused") return "This token starts no session. Get a new one.";
+  if (card.isLate()) return "It is too late to start a session with this token. Get a new one.";
+  return `Ready for ${held.person}. Press Talk, or write.`;
 }
 
-function clearProblem() {
-  problem.replaceChildren();
+/** On a narrow screen the token and the conversation fit together. */
+function fit() {
+  find("details", HTMLDetailsElement).open = !narrow.matches;
+}
+
+/** @returns {Promise<Setup>} */
+async function getSetup() {
+  try {
+    const answer = await fetch("setup.json");
+    if (answer.ok) return await answer.json();
+    throw new Error(`setup.json: ${answer.status}`);
+  } catch (cause) {
+    throw Object.assign(new Error("No setup.", { cause }), { name: "SetupError" });
+  }
 }
 
 /** @param {string} url */

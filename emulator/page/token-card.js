@@ -20,22 +20,46 @@ const clocks = {
   start: clock("start"),
   end: clock("end"),
 };
-/** @type {{ token: Token, profile: Profile, isStarted: boolean } | null} */
+/** @type {Record<string, Profile>} */
+let profiles = {};
+/** @type {() => void} */
+let onlate = () => {};
+/**
+ * The times are on this device's clock, which may be wrong.
+ * @type {{ profile: Profile, startBy: number, endBy: number, isStarted: boolean } | null}
+ */
 let shown = null;
 
 setInterval(tick, 250);
 
 /**
+ * Prepare for tokens of these profiles.
+ * @param {Record<string, Profile>} all
+ * @param {() => void} late Called when a token can no longer start a session.
+ */
+export function begin(all, late) {
+  profiles = all;
+  onlate = late;
+}
+
+/**
  * Show a token.
  * @param {Token} token
- * @param {Profile} profile
+ * @param {string} person Whose it is.
+ * @param {number} [asked] When it was asked for; now if left out.
  */
-export function show(token, profile) {
-  shown = { token, profile, isStarted: false };
-  find("no-token", HTMLElement).hidden = true;
-  find("has-token", HTMLElement).hidden = false;
+export function show(token, person, asked = Date.now()) {
+  const profile = profiles[token.profile];
+  shown = {
+    profile,
+    startBy: asked + profile.start_within_seconds * 1000,
+    endBy: asked + profile.expires_in_seconds * 1000,
+    isStarted: false,
+  };
+  reveal(true);
   const rows = {
     Name: `${token.name.slice(0, 24)}…`,
+    User: person,
     Profile: token.profile,
     Model: `${token.model}, ${token.apiVersion}`,
     Sessions: "one",
@@ -50,11 +74,20 @@ export function show(token, profile) {
   tick();
 }
 
+/** Show that there is no token. */
+export function clear() {
+  shown = null;
+  reveal(false);
+}
+
 /** Show that the token's session has started. */
 export function start() {
   if (shown) shown.isStarted = true;
   tick();
 }
+
+/** Whether the token can no longer start a session. */
+export const isLate = () => shown !== null && Date.now() >= shown.startBy;
 
 /**
  * Whether a conversation can resume after its connection has ended.
@@ -65,12 +98,18 @@ export const isResumable = ({ locked }) =>
 
 function tick() {
   if (!shown) return;
-  const { token, profile, isStarted } = shown;
-  const begins = (Date.parse(token.newSessionExpireTime) - Date.now()) / 1000;
-  const ends = (Date.parse(token.expireTime) - Date.now()) / 1000;
+  const { profile, startBy, endBy, isStarted } = shown;
+  const begins = isStarted ? 0 : (startBy - Date.now()) / 1000;
+  const ends = (endBy - Date.now()) / 1000;
   clocks.start(begins, profile.start_within_seconds, isStarted ? "started" : "too late");
-  if (isStarted) clocks.start(0, 1, "started");
   clocks.end(ends, profile.expires_in_seconds, "over");
+  if (begins <= 0 && !isStarted) onlate();
+}
+
+/** @param {boolean} hasToken */
+function reveal(hasToken) {
+  find("no-token", HTMLElement).hidden = hasToken;
+  find("has-token", HTMLElement).hidden = !hasToken;
 }
 
 /** @param {"start" | "end"} name */

@@ -12,6 +12,7 @@ from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
 from signing_proxy import SigningProxy
 from stack import Stack
+from visitor import Visitor, visiting
 
 CHATTER = (
     *("AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "HttpsUpgrades"),
@@ -61,6 +62,13 @@ def page(chromium: Browser) -> Iterator[str]:
 def app(chromium: Browser, alone: Stack) -> Iterator[App]:
     """An app that uses livetoken.js."""
     with an_app(chromium, alone) as made:
+        yield made
+
+
+@pytest.fixture
+def visitor(chromium: Browser, alone: Stack) -> Iterator[Visitor]:
+    """A user of the page, with the policy of this repository."""
+    with visiting(chromium, alone) as made:
         yield made
 
 

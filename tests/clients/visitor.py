@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Page,
     Request,
     ViewportSize,
+    WebSocket,
     expect,
 )
 from stack import SHIPPED, Stack
@@ -29,6 +30,11 @@ from emulator.server import Server
 SIGNED_OUT = ""
 """The page's choice for a user who is not signed in."""
 
+READY = "Ready for ada. Press Talk, or write."
+RESUMED = "Resumed with a new token."
+ANEW = "Began anew with a new token."
+ENDED = "Ended. Get a new token to talk again."
+
 PICTURES = ROOT / "build" / "screenshots"
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -38,13 +44,22 @@ AT: tuple[tuple[str, ViewportSize, Literal["light", "dark"]], ...] = (
     ("phone", PHONE, "dark"),
 )
 
-# Records what is played: seconds and peak of each piece, and whether it was stopped.
-SPEAKER = """
+# Records each AudioContext, and what is played: seconds and peak of each piece, whether it was cut,
+# and whether it was played to its end.
+AUDIO = """
+window.contexts = [];
+window.AudioContext = class extends AudioContext {
+  constructor(...given) {
+    super(...given);
+    window.contexts.push(this);
+  }
+};
 window.played = [];
 const { start, stop } = AudioBufferSourceNode.prototype;
 AudioBufferSourceNode.prototype.start = function (...when) {
   const peak = Math.max(...this.buffer.getChannelData(0).map(Math.abs));
   this.piece = { seconds: this.buffer.duration, peak, rate: this.buffer.sampleRate, cut: false };
+  this.addEventListener("ended", () => { this.piece.hasEnded = !this.piece.cut; });
   window.played.push(this.piece);
   return start.apply(this, when);
 };
@@ -52,6 +67,30 @@ AudioBufferSourceNode.prototype.stop = function () {
   this.piece.cut = true;
   return stop.call(this);
 };
+"""
+
+
+def brief(
+    config: str = "", *, model: str = "gemini-3.8-live", start: str = "2s", expires: str = "4s"
+) -> str:
+    """A policy with one profile.
+
+    Args:
+        config: more of its config.
+        start: until when a token starts a session.
+        expires: how long it lives.
+    """
+    return f"""
+api_version = "v1alpha"
+[profiles.default]
+model = "{model}"
+start_within = "{start}"
+expires_in = "{expires}"
+limit = "9/minute"
+[profiles.default.config]
+response_modalities = ["AUDIO"]
+output_audio_transcription = {{}}
+{config}
 """
 
 
@@ -64,8 +103,10 @@ class Visitor:
         """The URL of each request and each socket."""
         self.complaints: list[str] = []
         """Errors and warnings in the browser's console."""
+        self.handles = 0
+        """How many handles Gemini has sent."""
         page.on("request", self._request)
-        page.on("websocket", lambda socket: self.asked.append(socket.url))
+        page.on("websocket", self._socket)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
@@ -81,6 +122,14 @@ class Visitor:
     def write(self, words: str) -> None:
         self.page.get_by_label("Or write").fill(words)
         self.press("Send")
+
+    def asks(self, words: str) -> None:
+        """Write, and wait for the answer and for the handle that remembers it."""
+        handles = self.handles
+        self.write(words)
+        self.sees(f"I heard: {words} ")
+        while self.handles == handles:
+            self.page.wait_for_timeout(20)
 
     def sees(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
         """Wait until the page shows a text."""
@@ -104,6 +153,12 @@ class Visitor:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def talks(self, person: str = "ada", profile: str = "default") -> None:
+        """Get a token and begin a conversation with the microphone."""
+        self.ask(person, profile)
+        self.press("Talk")
+        self.sees("Connected. Speak or write.")
+
     def picture(self, name: str) -> None:
         """Take screenshots for a desktop in light mode and a phone in dark mode.
 
@@ -126,6 +181,13 @@ class Visitor:
     def _request(self, request: Request) -> None:
         self.asked.append(request.url)
 
+    def _socket(self, socket: WebSocket) -> None:
+        self.asked.append(socket.url)
+        socket.on("framereceived", lambda frame: self._frame(frame))
+
+    def _frame(self, frame: bytes | str) -> None:
+        self.handles += b"newHandle" in (frame if isinstance(frame, bytes) else frame.encode())
+
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
@@ -140,6 +202,7 @@ def visiting(
     microphone: bool = True,
     origins: str = "",
     gemini_url: str = "",
+    fast: bool = True,
 ) -> Iterator[Visitor]:
     """A user who has opened the page; it may connect to this machine only.
 
@@ -148,8 +211,10 @@ def visiting(
         microphone: whether the page may use it.
         origins: the origins that the function allows, if not the page's.
         gemini_url: where Gemini is, if not at its plain URL on 127.0.0.1.
+        fast: whether the stand-in for Gemini answers at once.
     """
-    around.gemini.behaviour.plays = True
+    if fast:
+        around.gemini.behaviour.thinks = around.gemini.behaviour.handle_after = 0.05
     with TemporaryDirectory(prefix="livetoken-page-") as folder:
         file = Path(folder, "policy.toml")
         file.write_text(policy or SHIPPED.read_text())
@@ -166,7 +231,7 @@ def visiting(
             app.function_url = started.function.url
             if microphone:
                 context.grant_permissions(["microphone"])
-            context.add_init_script(SPEAKER)
+            context.add_init_script(AUDIO)
             visitor = Visitor(context.new_page())
             visitor.page.goto(page_at.url)
             expect(visitor.button("Get a token")).to_be_enabled()

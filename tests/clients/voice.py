@@ -8,17 +8,17 @@ from pathlib import Path
 
 RATE = 16_000  # Hz
 HERTZ = 300
-WORD, PAUSE, QUIET = 1.0, 0.7, 1.0  # seconds
+WORD, PAUSE, QUIET = 1.0, 1.2, 1.0  # seconds
 
 
 def write(path: Path) -> None:
     """Write a WAV file with one round. It starts with silence so that no word is cut off.
 
-    The pause is long enough to end the first utterance, and the second word begins while the answer
-    is being played.
+    The pause ends the first utterance, and the second word begins in the middle of the answer. The
+    second answer ends before the next round.
     """
     parts = array.array("h")
-    for seconds, loud in ((QUIET, 0), (WORD, 1), (PAUSE, 0), (WORD, 1), (1.3, 0)):
+    for seconds, loud in ((QUIET, 0), (WORD, 1), (PAUSE, 0), (WORD, 1), (2 * QUIET, 0)):
         waves = (math.sin(2 * math.pi * HERTZ * n / RATE) for n in range(int(seconds * RATE)))
         parts.extend(int(9000 * loud * wave) for wave in waves)
     with wave.open(str(path), "wb") as file:
