@@ -122,7 +122,7 @@ export class Talk {
     this.#conversation.close();
   }
 
-  /** Whether it has what it waits for before it connects. */
+  /** Whether it has begun to connect. */
   get hasStarted() {
     return this.#conversation.state !== "new";
   }
