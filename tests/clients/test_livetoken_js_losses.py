@@ -48,6 +48,17 @@ def every_tenth(app: App, message: dict[str, Any]) -> None:
     app.page.evaluate("(it) => { window.sending = setInterval(() => send(it), 100); }", message)
 
 
+def is_called(app: App) -> None:
+    """Begin a turn with a call, after a turn with a handle."""
+    behaviour = app.around.gemini.behaviour
+    app.talks(profile="tools")
+    app.is_told("one")
+    behaviour.calls_functions = True
+    behaviour.plays = True
+    app.say("two")
+    app.hears("call call-2")
+
+
 def respond(app: App, call: str) -> None:
     app.send(
         {"toolResponse": {"functionResponses": [{"id": call, "name": "look_up", "response": {}}]}}
@@ -397,13 +408,7 @@ def test_without_handles_an_answered_conversation_ends_with_its_connection(app: 
 
 
 def test_calls_newer_than_the_handle_are_void(app: App) -> None:
-    behaviour = app.around.gemini.behaviour
-    app.talks(profile="tools")
-    app.is_told("one")
-    behaviour.calls_functions = True
-    behaviour.plays = True
-    app.say("two")
-    app.hears("call call-2")
+    is_called(app)
     app.cut()
     app.hears("call call-3")
     assert app.lost == [{"forgot": "nothing", "messages": [], "audio": 0, "toolCalls": ["call-2"]}]
@@ -415,14 +420,8 @@ def test_calls_newer_than_the_handle_are_void(app: App) -> None:
 
 
 def test_a_response_is_not_sent_again_if_its_call_is_void(app: App) -> None:
-    behaviour = app.around.gemini.behaviour
-    behaviour.unknown_call_closes = True
-    app.talks(profile="tools")
-    app.is_told("one")
-    behaviour.calls_functions = True
-    behaviour.plays = True
-    app.say("two")
-    app.hears("call call-2")
+    app.around.gemini.behaviour.unknown_call_closes = True
+    is_called(app)
     respond(app, "call-2")
     app.cut()
     app.hears("call call-3")
