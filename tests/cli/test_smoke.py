@@ -274,6 +274,7 @@ def test_wrong_arguments_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_ends_without_a_traceback(front: Server) -> None:
     command = [sys.executable, "-m", "livetoken", "smoke", f"{front.url}/hang"]
     out, both = subprocess.PIPE, subprocess.STDOUT
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     with subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=both) as run:
         assert run.stdout is not None
         assert [run.stdout.readline() for _ in range(2)] == [b"\n", b"endpoint\n"]
