@@ -2,10 +2,8 @@
  * Gemini Live for apps that get their tokens from livetoken: get a token, connect, and resume when
  * a connection ends. It is one file without dependencies so that an app can copy it.
  *
- *     const conversation = new Conversation(
- *       { url: LIVETOKEN_URL, idToken: (refresh) => auth.currentUser?.getIdToken(refresh) ?? null },
- *       { onmessage: play, onstate: show },
- *     );
+ *     const source = { url: LIVETOKEN_URL, idToken };
+ *     const conversation = new Conversation(source, { onmessage: play, onstate: show });
  *     await conversation.start();
  *     conversation.send({ realtimeInput: { audio: { data, mimeType: "audio/pcm;rate=16000" } } });
  *
@@ -151,7 +149,10 @@ export async function getToken(source, resume, signal) {
       const { reason } = /** @type {LivetokenError} */ (error);
       const renewable =
         reason === "ID_TOKEN_EXPIRED" || (reason === "APP_CHECK_FAILED" && appCheckToken);
-      if (!renewable || renewed.has(reason)) throw error;
+      if (!renewable) throw error;
+      if (renewed.has(reason)) {
+        throw Object.assign(/** @type {LivetokenError} */ (error), { retryable: false });
+      }
       renewed.add(reason);
     }
   }

@@ -19,6 +19,7 @@ def test_an_expired_id_token_is_renewed(app: App) -> None:
 def test_an_id_token_is_renewed_only_once(app: App) -> None:
     answer = app.get(idTokens=[expired(app.around)])
     assert answer["error"]["reason"] == "ID_TOKEN_EXPIRED"
+    assert answer["error"]["retryable"] is False
     assert app.asked["idToken"] == [False, True]
 
 
