@@ -240,7 +240,7 @@ def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alo
 
 def test_without_a_descriptor_for_gemini_the_use_is_given_back(alone: Stack) -> None:
     with faulty(alone, LIMITED) as livetoken:
-        livetoken.gemini.behaviour.delay = 2
+        livetoken.gemini.behaviour.delay = 5  # longer than it takes to use up the descriptors
         head = {"Authorization": f"Bearer {alone.issuer.id_token('ada')}"}
         open_before = HTTPConnection("127.0.0.1", livetoken.function.port, timeout=15)
         with closing(open_before), ThreadPoolExecutor(1) as caller:
