@@ -203,7 +203,7 @@ class Exchange:
                 await self._turn(said)
         except (WebSocketDisconnect, RuntimeError):
             return  # the client has left
-        except Exception as error:
+        except Exception as error:  # `live.serve` raises it: here it would be lost with the task
             if not self.failed.done():
                 self.failed.set_exception(error)
 

@@ -53,7 +53,7 @@ class Thread:
     open: bool = False
     """Whether a socket is using it."""
     answers: int = 0
-    """How many answers have begun; none is forgotten on resuming."""
+    """How many answers have begun, with those that a resumed session has forgotten."""
 
 
 @dataclass

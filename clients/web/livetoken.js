@@ -910,14 +910,17 @@ class Calls {
   }
 }
 
-/** When the next token may be asked for, whatever Gemini says and whatever becomes of the clock. */
+/**
+ * When the next token may be asked for, whatever Gemini says. It uses the monotonic clock: the
+ * device's clock can be set.
+ */
 class Pace {
   /** Whether there was a turn in this session. */
   works = false;
   /** @type {number[]} When the tokens of the last minute came. */
   #tokens = [];
-  #openedAt = 0;
-  #endedAt = 0; // both in ms of a clock that nobody sets
+  #openedAt = 0; // of the last session
+  #endedAt = 0;
   #failures = 0; // sessions in a row that ended soon and without a turn, or did not open
   #restless = 0; // sessions in a row that ended soon
 

@@ -107,7 +107,7 @@ const BY_REASON = {
  */
 const BY_CODE = {
   "SESSION_REFUSED 1006": {
-    says: "There is no connection to Gemini.",
+    says: "Gemini cannot be reached.",
     todo: "Check your network and try again. If that does not help, the account may have too many sessions.",
   },
   "SESSION_REFUSED 1007": {

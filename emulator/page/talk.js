@@ -65,8 +65,8 @@ export class Talk {
 
   /**
    * Open the microphone, and then a session, so that a refusal of the microphone costs no token.
-   * @param {() => Token | undefined} take Returns an unused token; if there is none any more, the
-   *   conversation gets one.
+   * @param {() => Token | undefined} take Returns an unused token; without one, the conversation gets
+   *   one.
    */
   async startWithMicrophone(take) {
     try {

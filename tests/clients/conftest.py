@@ -11,8 +11,10 @@ from livetoken_app import App, an_app
 from outside import Outside
 from playwright.sync_api import Browser, sync_playwright
 from signing_proxy import SigningProxy
-from stack import Stack
+from stack import Stack, stack
 from visitor import Visitor, visiting
+
+from emulator.tls import Certificate
 
 CHATTER = (
     *("AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "HttpsUpgrades"),
@@ -79,3 +81,10 @@ def signing(shared: Stack) -> Iterator[SigningProxy]:
         proxy = SigningProxy(emulator, shared.issuer)
         with proxy.serving():
             yield proxy
+
+
+@pytest.fixture(scope="module")
+def at_the_page(chromium: Browser, certificate: Certificate) -> Iterator[Visitor]:
+    """A visitor of the page, shared by the tests of a module."""
+    with stack(certificate) as around, visiting(chromium, around) as visitor:
+        yield visitor

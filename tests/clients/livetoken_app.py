@@ -1,5 +1,6 @@
 """An app in Chromium that uses livetoken.js, for its tests."""
 
+import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,15 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 from stack import SHIPPED, Stack
+from stand_in import audio, pcm
 
 from emulator.page_app import Page as PageApp
 from emulator.server import Server
 
+SPEECH = audio(pcm(0.1))
+END_OF_SPEECH: dict[str, Any] = {"realtimeInput": {"audioStreamEnd": True}}
+ANSWER: dict[str, Any] = {"serverContent": {"modelTurn": {"parts": []}}}
+COMPLETE: dict[str, Any] = {"serverContent": {"turnComplete": True}}
 CONVERSATIONS = Path(__file__).with_name("conversations.js")
 
 POLICY = """
@@ -47,6 +53,15 @@ session_resumption = {{}}
 [[profiles.tools.config.tools]]
 function_declarations = [{{ name = "look_up", description = "Looks up a word." }}]
 """
+
+
+def handle(name: str, *, resumable: bool = True) -> dict[str, Any]:
+    return {"sessionResumptionUpdate": {"newHandle": name, "resumable": resumable}}
+
+
+def picture(name: str) -> dict[str, Any]:
+    data = base64.b64encode(name.encode()).decode()
+    return {"realtimeInput": {"video": {"data": data, "mimeType": "image/jpeg"}}}
 
 
 @dataclass
@@ -85,6 +100,23 @@ class App:
         self.page.evaluate(
             "([messages, closes]) => geminiSays(messages, closes)", [messages, closes]
         )
+
+    def responds(self, call: str) -> None:
+        """Send the response to a function call."""
+        response = {"id": call, "name": "look_up", "response": {}}
+        self.send({"toolResponse": {"functionResponses": [response]}})
+
+    def gets_go_away(self) -> None:
+        """Let Gemini announce the end of the connection, long before it."""
+        behaviour = self.around.gemini.behaviour
+        behaviour.go_away_before = behaviour.connection_life
+        self.hears("goAway")
+        behaviour.go_away_before = 50
+
+    def received(self, kind: str) -> list[Any]:
+        """What Gemini received on the current connection, by the kind of message."""
+        messages = self.around.gemini.sessions[-1].messages
+        return [message[kind] for message in messages if kind in message]
 
     def hears(self, words: str) -> None:
         """Wait for a message."""

@@ -99,7 +99,7 @@ def converse(
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Let the stand-in's sound be silence of the same length: nobody hears it, and it is slow."""
+    """Let the stand-in's sound be silence of the same length: a tone takes long to compute."""
 
     def tone(seconds: float = 0.25, hertz: float = 440.0) -> bytes:
         return bytes(2 * int(seconds * speech.RATE_OUT))
@@ -131,31 +131,28 @@ async def weather(network: Network, until: float) -> None:
     behaviour, random, loop = network.behaviour, network.random, network.loop
     behaviour.oddities = Oddities(network, 0.1)
     behaviour.unknown_call_closes = random.random() < 0.5
-    await asyncio.sleep(30)  # the first token has no second try
+    await asyncio.sleep(30)  # `start` tries once
     while loop.time() < until:
         kind = random.choice(KINDS)
-        network.note("weather", of=kind)
-        await globals()[f"_{kind}"](network, random)
+        network.note("weather", of=kind.__name__)
+        await kind(network, random)
         await asyncio.sleep(min(random.expovariate(1 / 240), max(0, until - loop.time())))
     behaviour.oddities, behaviour.calls_functions = {}, False
 
 
-KINDS = ("lost", "silent", "offline", "down", "busy", "forgotten", "deaf", "functions", "slow")
-
-
-async def _lost(network: Network, random: Random) -> None:
+async def lost(network: Network, random: Random) -> None:
     """The connection ends; sometimes the next does so too."""
     for _ in range(random.choice((1, 1, 2))):
         network.cut(seen_after=0.1, code=random.choice((1006, 1008, 1011)))
         await asyncio.sleep(random.uniform(0.5, 3))
 
 
-async def _silent(network: Network, random: Random) -> None:
+async def dead(network: Network, random: Random) -> None:
     """The connection is dead for a while before the browser sees it."""
     network.cut(seen_after=random.uniform(1, 25))
 
 
-async def _offline(network: Network, random: Random) -> None:
+async def offline(network: Network, random: Random) -> None:
     network.is_offline = True
     network.cut(seen_after=random.uniform(5, 30))
     await asyncio.sleep(random.uniform(0, 3))
@@ -165,7 +162,7 @@ async def _offline(network: Network, random: Random) -> None:
     network.loop.deliver({"kind": "online"})
 
 
-async def _down(network: Network, random: Random) -> None:
+async def down(network: Network, random: Random) -> None:
     """livetoken cannot be reached."""
     network.is_down = True
     network.cut(seen_after=0.1)
@@ -173,7 +170,7 @@ async def _down(network: Network, random: Random) -> None:
     network.is_down = False
 
 
-async def _busy(network: Network, random: Random) -> None:
+async def busy(network: Network, random: Random) -> None:
     """Gemini mints no tokens."""
     behaviour = network.behaviour
     behaviour.fault = random.choice((429, 503, 500))
@@ -183,7 +180,7 @@ async def _busy(network: Network, random: Random) -> None:
     behaviour.fault = None
 
 
-async def _forgotten(network: Network, random: Random) -> None:
+async def forgotten(network: Network, random: Random) -> None:
     """Gemini does not know the handle."""
     network.behaviour.handle_life = 0
     network.cut(seen_after=0.1)
@@ -191,7 +188,7 @@ async def _forgotten(network: Network, random: Random) -> None:
     network.behaviour.handle_life = 7200
 
 
-async def _deaf(network: Network, random: Random) -> None:
+async def deaf(network: Network, random: Random) -> None:
     """A resumed session hears and does not answer."""
     network.behaviour.deaf_after_resuming = True
     network.cut(seen_after=0.1)
@@ -200,16 +197,19 @@ async def _deaf(network: Network, random: Random) -> None:
     network.note("weather", of="heard")
 
 
-async def _functions(network: Network, random: Random) -> None:
+async def functions(network: Network, random: Random) -> None:
     """The model calls a function in each answer, or does not."""
     network.behaviour.calls_functions = not network.behaviour.calls_functions
 
 
-async def _slow(network: Network, random: Random) -> None:
+async def slow(network: Network, random: Random) -> None:
     """Tokens and answers take long."""
     network.behaviour.delay, network.behaviour.thinks = random.uniform(1, 5), random.uniform(2, 8)
     await asyncio.sleep(random.uniform(60, 300))
     network.behaviour.delay, network.behaviour.thinks = 0, 1
+
+
+KINDS = (lost, dead, offline, down, busy, forgotten, deaf, functions, slow)
 
 
 def main() -> int:

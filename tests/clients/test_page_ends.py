@@ -261,7 +261,7 @@ def test_a_token_that_gemini_has_not_seen_is_still_ready(visitor: Visitor, alone
     alone.gemini.behaviour.too_many = 429
     visitor.ask()
     visitor.press("Talk")
-    visitor.is_told("There is no connection to Gemini. Check your network and try again.")
+    visitor.is_told("Gemini cannot be reached. Check your network and try again.")
     visitor.sees(READY)
     alone.gemini.behaviour.sessions_at_once = None
     visitor.press("Talk")

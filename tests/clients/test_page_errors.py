@@ -1,22 +1,14 @@
 """The page explains every error, and says what the user can do."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
-from stack import Stack, stack
+from stack import Stack
 from visitor import PICTURES, READY, SIGNED_OUT, Visitor, visiting
 
-from emulator.tls import Certificate
 from livetoken.answers import refused
 from livetoken.refusals import Reason, Refused
-
-
-@pytest.fixture(scope="module")
-def at_the_page(chromium: Browser, certificate: Certificate) -> Iterator[Visitor]:
-    with stack(certificate) as around, visiting(chromium, around) as visitor:
-        yield visitor
 
 
 @pytest.mark.parametrize("reason", Reason)

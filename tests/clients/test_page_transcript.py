@@ -1,15 +1,12 @@
 """The page's transcript: a line for each turn of a speaker, in whatever order its pieces come."""
 
 import re
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, expect
-from stack import Stack, stack
-from visitor import Visitor, visiting
-
-from emulator.tls import Certificate
+from playwright.sync_api import expect
+from stack import Stack
+from visitor import Visitor
 
 Step: TypeAlias = dict[str, Any] | list[str] | int
 """A message of Gemini, a call of transcript.js, or milliseconds that pass."""
@@ -246,12 +243,6 @@ ORDERS: dict[str, tuple[list[Step], list[str]]] = {
         LINES,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def at_the_page(chromium: Browser, certificate: Certificate) -> Iterator[Visitor]:
-    with stack(certificate) as around, visiting(chromium, around) as visitor:
-        yield visitor
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -98,13 +98,18 @@ def leave(live: Live, livetoken: Stack) -> None:
     until(lambda: livetoken.gemini.sessions[-1].closed is not None)
 
 
-def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> None:
-    live.open(mint(livetoken))
+def both_answers_are_whole(live: Live) -> None:
+    """Take two turns, and close the session."""
     heard = live.say("Hello, tutor!")
     assert heard.words == "I heard: Hello, tutor! (turn 1)"
     assert heard.audio == speech.tone()
     assert live.say("And again!").words == "I heard: And again! (turn 2)"
     live.close()
+
+
+def test_a_session_opens_and_text_is_answered(live: Live, livetoken: Stack) -> None:
+    live.open(mint(livetoken))
+    both_answers_are_whole(live)
 
 
 @pytest.mark.usefixtures("quick")
@@ -219,11 +224,7 @@ def test_an_answer_is_whole_wherever_its_end_is(
 ) -> None:
     monkeypatch.setattr(livetoken.gemini.behaviour, "oddities", {1: oddity})
     live.open(mint(livetoken))
-    heard = live.say("Hello, tutor!")
-    assert heard.words == "I heard: Hello, tutor! (turn 1)"
-    assert heard.audio == speech.tone()
-    assert live.say("And again!").words == "I heard: And again! (turn 2)"
-    live.close()
+    both_answers_are_whole(live)
 
 
 @pytest.mark.usefixtures("quick")
