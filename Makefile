@@ -70,7 +70,7 @@ test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that c
 	@PYTHONPATH=. $(BIN)/python bench/page.py
 	@echo "Screenshots of the page in each of its states are in build/screenshots."
 
-test-clients-variants: $(READY_CLIENTS) ## break livetoken.js in many ways; a test must fail each time
+test-clients-variants: $(READY_CLIENTS) ## break livetoken.js and the page in many ways; a test must fail each time
 	@$(CLIENTS)/install
 	$(BIN)/pytest -v -n 2 --dist worksteal $(CLIENTS)/variants.py
 
