@@ -12,10 +12,9 @@ const EVENTS = ["pointerdown", "pointerup", "keydown", "focus", "visibilitychang
 export function keepRunning(context, before = () => {}) {
   const closed = new AbortController();
   const resume = () => {
-    if (context.state === "closed") closed.abort();
-    if (context.state === "closed" || context.state === "running") return;
+    if (context.state === "running") return;
     before();
-    context.resume().catch(() => {}); // not allowed yet
+    context.resume().catch(() => {}); // not allowed yet, or closed
   };
   for (const event of EVENTS) {
     addEventListener(event, resume, { capture: true, signal: closed.signal });

@@ -203,10 +203,17 @@ def test_sound_that_waited_is_dropped(visitor: Visitor) -> None:
 
 
 def test_a_closed_conversation_leaves_nothing_to_resume(visitor: Visitor) -> None:
+    visitor.page.evaluate("""() => {
+      const add = addEventListener;
+      window.listening = [];
+      window.addEventListener = (kind, listener, options) => {
+        if (options?.capture && options.signal) listening.push(options.signal);
+        add(kind, listener, options);
+      };
+    }""")
     visitor.talks()
+    assert visitor.page.evaluate("listening.filter(({ aborted }) => !aborted).length") > 0
     visitor.press("Stop")
-    states = "() => contexts.every(({ state }) => state === 'closed')"
-    visitor.page.wait_for_function(states)
-    visitor.page.mouse.click(5, 5)
-    visitor.page.keyboard.press("Shift")
+    visitor.page.wait_for_function("() => listening.every(({ aborted }) => aborted)")
+    assert visitor.page.evaluate("contexts.every(({ state }) => state === 'closed')")
     assert visitor.complaints == []
