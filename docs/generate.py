@@ -54,12 +54,13 @@ WHEN = {
     "UNSUPPORTED_MEDIA_TYPE": "the body is not declared as `application/json`",
     "LIMIT_REACHED": "this caller reached their limit for the profile, or has"
     f" {under_way.MAX_UNDER_WAY} requests under way",
-    "GEMINI_QUOTA": "your project's Gemini quota is used up",
-    "GEMINI_REFUSED": "Gemini refused the key, the billing or the policy; logged as an error",
+    "GEMINI_QUOTA": "your project's Gemini quota is used up, for a minute or for the day",
+    "GEMINI_REFUSED": "Gemini refused the key, its project, the location or the policy; logged as"
+    " an error",
     "INTERNAL": "an unexpected error",
     "KEYS_UNAVAILABLE": "the issuer's signing keys cannot be fetched",
-    "GEMINI_UNAVAILABLE": "Gemini cannot be reached, answers 5xx, or answers something that is not"
-    " a token",
+    "GEMINI_UNAVAILABLE": "Gemini cannot be reached, answers 408, 409, 425, 499 or 5xx, or answers"
+    " something that is not a token",
     "APP_CHECK_UNAVAILABLE": "App Check's keys or its single-use check cannot be reached",
     "LIMITS_UNAVAILABLE": "the limits' storage is down; nothing is minted",
     "GEMINI_TIMEOUT": f"Gemini did not answer within {gemini.DEADLINE:.0f} s",

@@ -12,7 +12,9 @@ from typing import Literal, TypeAlias
 
 from emulator.models import MODELS, Model
 
-Fault: TypeAlias = int | str
+Fault: TypeAlias = int | str | tuple[int, bytes]
+"""How a mint fails: an HTTP status, one with a body, or a name in `faults` or `google_errors`."""
+
 Oddity: TypeAlias = Literal["early", "missing", "empty", "unanswered"] | int
 """What is odd about an answer.
 
@@ -32,7 +34,7 @@ ODDITIES: Mapping[int, Oddity] = {
 
 @dataclass
 class Behaviour:
-    """How the stand-in behaves. Durations are in seconds; `faults.FAULTS` names the faults."""
+    """How the stand-in behaves. Durations are in seconds."""
 
     # --- minting
 
@@ -43,16 +45,16 @@ class Behaviour:
     """Seconds before every answer to a mint, faults included."""
 
     faults: MutableSequence[Fault] = field(default_factory=deque)
-    """One for each mint request, in order: an HTTP status or the name of a fault."""
+    """One for each mint request, in order."""
 
     fault: Fault | None = None
     """The fault of every mint once `faults` is empty."""
 
     retry_after: str | None = None
-    """The `Retry-After` header of a status fault, sent unchanged."""
+    """The `Retry-After` header of a status, sent unchanged."""
 
-    retry_delay: str = "45.8s"
-    """The `retryDelay` in the body of a 429."""
+    retry_delay: str | None = "45.837906927s"
+    """The `retryDelay` in the body of a 429; None for none."""
 
     drip: float = 0.2
     """Seconds between two bytes of a "slow" answer."""

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from emulator.behaviour import Behaviour
+from emulator.behaviour import Behaviour, Fault
+from emulator.google_errors import (
+    PER_DAY,
+    PER_MINUTE,
+    REFUSALS,
+    detail,
+    error_info,
+    quota_failure,
+)
 from emulator.server import abort
 
 SECRET = "upstream secret words"
@@ -34,7 +42,7 @@ TOKEN_LIKE = b'{"name": "auth_tokens/' + b"a" * 64 + b'"}'
 
 
 def google_error(
-    code: int, message: str, details: list[object] | None = None, word: str | None = None
+    code: int, message: str, details: Sequence[object] = (), word: str | None = None
 ) -> JSONResponse:
     """An error in Google's format; `word` is its status if that is not the usual one."""
     error = {
@@ -42,37 +50,43 @@ def google_error(
         "message": message,
         "status": word or STATUS_WORDS.get(code, "UNKNOWN"),
     }
-    return JSONResponse({"error": error | ({"details": details} if details else {})}, code)
+    return JSONResponse({"error": error | ({"details": [*details]} if details else {})}, code)
 
 
 def status(code: int, api_key: str, behaviour: Behaviour) -> Response:
     """A status with a body that the function must never pass on to its callers."""
     message = f"{SECRET}: {_phrase(code)} for the key {api_key}"
-    answer = google_error(code, message, _quota(behaviour) if code == 429 else None)
+    details = _quota(behaviour, PER_MINUTE) if code == 429 else ()
+    return _with_retry_after(google_error(code, message, details), behaviour)
+
+
+def refusal(name: str, api_key: str) -> Response:
+    """One of the refusals of Google."""
+    of = REFUSALS[name]
+    message = of.message.format(key=api_key)
+    text = detail("LocalizedMessage", locale="en-US", message=message)
+    details = [error_info(name, api_key), text] if of.has_info else []
+    return google_error(of.code, message, details, of.word)
+
+
+def _quota(behaviour: Behaviour, *quotas: str) -> Sequence[object]:
+    """The details of a 429."""
+    delay = behaviour.retry_delay
+    retry_info = [detail("RetryInfo", retryDelay=delay)] if delay is not None else []
+    return [quota_failure(*quotas), *retry_info]
+
+
+def _with_retry_after(answer: Response, behaviour: Behaviour) -> Response:
     if behaviour.retry_after is not None:
         answer.headers["Retry-After"] = behaviour.retry_after
     return answer
 
 
-def _quota(behaviour: Behaviour) -> list[object]:
-    """The details of a 429. It has no `Retry-After`."""
-    violation = {
-        "quotaMetric": "generativelanguage.googleapis.com/auth_token_requests",
-        "quotaId": "AuthTokenRequestsPerMinutePerProject",
-    }
-    return [
-        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]},
-        {
-            "@type": "type.googleapis.com/google.rpc.RetryInfo",
-            "retryDelay": behaviour.retry_delay,
-        },
-    ]
-
-
-async def _location(request: Request, _: Behaviour) -> Response:
-    """A 400 that is not about the request."""
-    message = "User location is not supported for the API use."
-    return google_error(400, message, word="FAILED_PRECONDITION")
+async def _daily(request: Request, behaviour: Behaviour) -> Response:
+    """A 429 that is over on another day, although it names a delay of seconds."""
+    message = f"You exceeded your current quota: {SECRET}."
+    answer = google_error(429, message, _quota(behaviour, PER_DAY, PER_MINUTE))
+    return _with_retry_after(answer, behaviour)
 
 
 async def _hang(request: Request, _: Behaviour) -> Response:
@@ -164,7 +178,7 @@ async def _redirect(request: Request, _: Behaviour) -> Response:
 
 
 FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
-    "location": _location,
+    "daily": _daily,
     "hang": _hang,
     "html": _html,
     "empty": _empty,
@@ -182,11 +196,17 @@ FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
 }
 
 
-async def answer(fault: int | str, request: Request, behaviour: Behaviour) -> Response:
+async def answer(fault: Fault, request: Request, behaviour: Behaviour) -> Response:
     """The answer to one mint request that must fail."""
+    key = request.headers.get("x-goog-api-key", "")
     if isinstance(fault, int):
-        key = request.headers.get("x-goog-api-key", "")
         return status(fault, key, behaviour)
+    if isinstance(fault, tuple):
+        code, body = fault
+        raw = Response(body, code, media_type="application/json")
+        return _with_retry_after(raw, behaviour)
+    if fault in REFUSALS:
+        return refusal(fault, key)
     if fault not in FAULTS:
         return google_error(501, f"The stand-in has no fault {json.dumps(fault)}.")
     return await FAULTS[fault](request, behaviour)

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from emulator import faults, fields, live, messages, tokens
+from emulator import faults, fields, google_errors, live, messages, tokens
 from emulator.behaviour import Behaviour
 from emulator.state import MintRequest, Session, State
 
@@ -106,28 +106,15 @@ class Gemini:
             _instants(body)
         except fields.Invalid as error:
             violation = {"field": "auth_token", "description": str(error)}
-            detail = {
-                "@type": "type.googleapis.com/google.rpc.BadRequest",
-                "fieldViolations": [violation],
-            }
-            return faults.google_error(400, str(error), [detail])
+            details = [google_errors.detail("BadRequest", fieldViolations=[violation])]
+            return faults.google_error(400, str(error), details)
         key = mint.headers.get(KEY_HEADER)
         if not key:
             return faults.google_error(
                 403, "Method doesn't allow unregistered callers. Please use API Key."
             )
         if key != self.behaviour.api_key:
-            return faults.google_error(
-                400,
-                "API key not valid. Please pass a valid API key.",
-                [
-                    {
-                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                        "reason": "API_KEY_INVALID",
-                        "domain": "googleapis.com",
-                    }
-                ],
-            )
+            return faults.refusal("API_KEY_INVALID", key)
         try:
             nested = self.behaviour.nested_masks
             token = tokens.make(body, self.state.clock(), setup, nested_masks=nested)

@@ -6,34 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-Sure: TypeAlias = Literal["yes", "fairly", "sometimes", "one report", "unknown"]
-
-REFERENCE = "Google's API reference"
-PROJECTS = "several projects"
-"""They report the same and have no issue to cite."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """One behaviour of Gemini.
-
-    Args:
-        what: a sentence that says what Gemini does.
-        source: where it is known from.
-        sure: how sure it is; "sometimes" if it is sure and does not always happen.
-        test: the test that holds the stand-in to it.
-        settings: the fields of `Behaviour` that change it; none if it always happens.
-    """
-
-    what: str
-    source: str
-    sure: Sure
-    test: str
-    settings: tuple[str, ...] = ()
-
+from emulator.report import PROJECTS, REFERENCE, Report
 
 MINTING = (
     Report(
@@ -102,10 +76,20 @@ MINTING = (
         ("faults",),
     ),
     Report(
-        "A 400 has many causes. Its status and the reason in ErrorInfo tell them apart.",
-        "langchain-google#930",
+        "A daily quota can come with a delay of seconds, like one per minute. Reports disagree on"
+        " whether the quota is back by then.",
+        "plyr.fm#2046, python-genai#2044, OmniRoute#9504",
+        "fairly",
+        "test_a_daily_quota_names_a_delay_of_seconds",
+        ("faults",),
+    ),
+    Report(
+        "A 400, 401 or 403 has many causes. Its status and the reason in ErrorInfo tell most apart;"
+        " a key that was reported as leaked has no ErrorInfo. The body can repeat the key.",
+        "langchain-google#930, python-genai#1764, GeminiApp#10, nanobanana#19, continue#10902,"
+        " continue#12781, generative-ai-docs#74, php-docs-samples#1235",
         "yes",
-        "test_a_400_says_its_cause_in_its_status_and_details",
+        "test_a_refusal_says_its_cause_in_its_status_and_details",
         ("faults",),
     ),
     Report(

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,14 @@ from urllib.parse import urlsplit
 
 from livetoken import fetch
 from livetoken.constraint import Constraint
+from livetoken.google_errors import GoogleError
 from livetoken.refusals import Detail, Reason, Refused
 
 DEADLINE = 6.0  # seconds for everything, the second try included
 RETRY_PAUSE = 0.1  # seconds before the second try
 RETRIED = frozenset({502, 503, 504})
+PASSING = frozenset({408, 409, 425, 499})
+"""Statuses below 500 that say that another try can help. 499 is Google's for CANCELLED."""
 RETRY_AFTER_QUOTA = 10  # seconds, if Gemini does not say how long to wait
 RETRY_AFTER_UNAVAILABLE = 2  # seconds, likewise
 RETRY_AFTER_MOST = 3600  # seconds
@@ -144,14 +147,8 @@ class Gemini:
 def _token_name(answer: fetch.Fetched) -> str:
     """Return the token's name, or refuse with what the answer means."""
     status = answer.status
-    if status == 429:
-        wait = _retry_after(answer.headers, RETRY_AFTER_QUOTA)
-        raise Refused(Reason.GEMINI_QUOTA, retry_after=wait, status=status)
-    if 400 <= status < 500:
-        raise Refused(Reason.GEMINI_REFUSED, Detail.STATUS, status=status)
-    if status >= 500:
-        wait = _retry_after(answer.headers, RETRY_AFTER_UNAVAILABLE)
-        raise _unavailable(Detail.STATUS, wait, status=status)
+    if status >= 400:
+        raise _refused(answer)
     try:
         token = json.loads(answer.body.decode()) if status == 200 else None
     except (ValueError, RecursionError):
@@ -162,22 +159,39 @@ def _token_name(answer: fetch.Fetched) -> str:
     return name
 
 
+def _refused(answer: fetch.Fetched) -> Refused:
+    status, error = answer.status, GoogleError.read(answer.body)
+    if status == 429:
+        wait = _wait(answer, error, RETRY_AFTER_QUOTA)
+        if error.quota is Detail.QUOTA_PER_DAY:
+            wait = RETRY_AFTER_MOST  # it is used up for hours, whatever short delay Gemini names
+        return Refused(Reason.GEMINI_QUOTA, error.quota, retry_after=wait, status=status)
+    if status in PASSING or status >= 500:
+        wait = _wait(answer, error, RETRY_AFTER_UNAVAILABLE)
+        return _unavailable(Detail.STATUS, wait, status=status)
+    return Refused(Reason.GEMINI_REFUSED, error.cause, status=status)
+
+
 def _unavailable(detail: Detail, wait: int = RETRY_AFTER_UNAVAILABLE, **asked: Any) -> Refused:
     return Refused(Reason.GEMINI_UNAVAILABLE, detail, retry_after=wait, **asked)
 
 
-def _retry_after(headers: Mapping[str, str], default: int) -> int:
-    """Return the whole seconds of a Retry-After, number or date (RFC 9110, section 10.2.3)."""
-    value = headers["retry-after"]
-    if value.isascii() and value.isdigit():
-        seconds = int(value[:9])
-    else:
-        try:
-            moment = parsedate_to_datetime(value).replace(tzinfo=UTC)  # HTTP dates are in GMT
-            seconds = math.ceil((moment - datetime.now(UTC)).total_seconds())
-        except (ValueError, OverflowError):
-            seconds = default
+def _wait(answer: fetch.Fetched, error: GoogleError, default: int) -> int:
+    """Return the longer wait of the two that an answer can name, in whole seconds."""
+    named = (error.retry_delay, _retry_after(answer.headers["retry-after"]))
+    seconds = max((each for each in named if each is not None), default=default)
     return min(max(seconds, 1), RETRY_AFTER_MOST)
+
+
+def _retry_after(value: str) -> int | None:
+    """Return the whole seconds of a Retry-After, number or date (RFC 9110, section 10.2.3)."""
+    if value.isascii() and value.isdigit():
+        return int(value[:9])
+    try:
+        moment = parsedate_to_datetime(value).replace(tzinfo=UTC)  # HTTP dates are in GMT
+        return math.ceil((moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _rfc3339(moment: datetime) -> str:

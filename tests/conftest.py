@@ -13,6 +13,7 @@ from stack import Stack, stack
 from stand_in import StandIn
 
 from emulator import app_check, issuer, tls
+from emulator.behaviour import Behaviour
 from emulator.issuer import SigningKey
 from emulator.tls import Certificate
 from livetoken.cli.main import main
@@ -85,6 +86,7 @@ def livetoken(shared: Stack) -> Iterator[Stack]:
     shared.gemini.behaviour.faults.clear()
     shared.gemini.behaviour.delay = 0
     shared.gemini.behaviour.retry_after = None
+    shared.gemini.behaviour.retry_delay = Behaviour.retry_delay
 
 
 @pytest.fixture

@@ -175,6 +175,7 @@ async def busy(network: Network, random: Random) -> None:
     behaviour = network.behaviour
     behaviour.fault = random.choice((429, 503, 500))
     behaviour.retry_after = random.choice((None, "3", "15"))
+    behaviour.retry_delay = None  # one of 45 seconds ends the conversation
     network.cut(seen_after=0.1)
     await asyncio.sleep(random.uniform(1, 60))
     behaviour.fault = None

@@ -14,6 +14,7 @@ from log_filter import Entry
 from stack import Answer, Stack, stack, until
 
 from emulator.function import ROOT, Function, NotStarted
+from emulator.google_errors import REFUSALS
 from emulator.tls import Certificate
 
 SERVICE = "livetoken"
@@ -85,7 +86,7 @@ def _provoke_every_refusal(livetoken: Stack) -> None:
         return livetoken.ask(body, **{"token": token("grace"), **others})
 
     assert ask(headers=TRACE).status == 200
-    for fault in (429, 400, 500):
+    for fault in (429, "daily", 400, 404, 500, *REFUSALS):
         livetoken.gemini.behaviour.faults.append(fault)
         ask()
     ask(token=token("ada"))

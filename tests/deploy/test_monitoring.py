@@ -37,7 +37,8 @@ from monitoring_files import (
 )
 
 from emulator.tls import Certificate
-from livetoken.refusals import Reason
+from livetoken.google_errors import QUOTAS, REASONS, STATUSES
+from livetoken.refusals import Detail, Reason
 
 FILES: dict[Path, Any] = {
     **dict.fromkeys(METRICS, LogMetric),
@@ -71,6 +72,11 @@ def entries(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) 
 def decisions(entries: list[Entry]) -> list[Entry]:
     """The entries of decisions."""
     return [entry for entry in entries if "latency_ms" in entry.get("jsonPayload", {})]
+
+
+def detail_of(entry: Entry) -> str | None:
+    detail: str | None = entry.get("jsonPayload", {}).get("detail")
+    return detail
 
 
 def reason_of(entry: Entry) -> str | None:
@@ -216,6 +222,8 @@ def test_every_reason_that_needs_action_raises_one_alert(entries: list[Entry]) -
     assert raised.pop("slow") == {None}
     assert raised.pop("does-not-serve") == {None}
     any_reason = raised.pop("no-mints")
+    # A daily quota needs a fix at once; any quota is a failure of Gemini if it is frequent.
+    raised["fix-needed"].remove("GEMINI_QUOTA")
     alerting = set().union(*raised.values())
     assert sum(map(len, raised.values())) == len(alerting), "two alerts for one reason"
     needing = {each.name for each in Reason if each.value.severity in ("WARNING", "ERROR")}
@@ -224,6 +232,31 @@ def test_every_reason_that_needs_action_raises_one_alert(entries: list[Entry]) -
     assert needing <= any_reason
     minted = next(entry for entry in decisions(entries) if reason_of(entry) is None)
     assert [file.stem for file in ALERTS if raises(file, [minted])] == ["slow"]
+
+
+def test_a_daily_quota_needs_a_fix_and_a_passing_one_does_not(entries: list[Entry]) -> None:
+    (condition,) = read(FOLDER / "alerts" / "fix-needed.yaml")["conditions"]
+    alert = Filter(condition["conditionMatchedLog"]["filter"])
+    quotas = [entry for entry in entries if reason_of(entry) == "GEMINI_QUOTA"]
+    assert {detail_of(entry) for entry in quotas} == {"QUOTA_PER_DAY", "QUOTA_PER_MINUTE"}
+    raised = [detail_of(entry) for entry in quotas if alert.matches(entry)]
+    assert raised == ["QUOTA_PER_DAY"]
+
+
+def test_the_alert_and_the_docs_say_what_to_do_about_each_cause(entries: list[Entry]) -> None:
+    logged = {detail_of(entry) for entry in entries if reason_of(entry) == "GEMINI_REFUSED"}
+    known = {cause.name for cause in (*REASONS.values(), *STATUSES.values(), Detail.STATUS)}
+    assert logged == known, "the functions have logged every cause"
+    content = read(FOLDER / "alerts" / "fix-needed.yaml")["documentation"]["content"]
+    assert set(re.findall(r"^- `(\w+)`: ", content, re.M)) == known
+    table = PAGE.partition("### What Gemini's refusals mean\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.M))
+    assert rows.keys() == known | {quota.name for quota in QUOTAS.values()}
+    for name, words in rows.items():
+        read_from = {**REASONS, **STATUSES, **QUOTAS}.items()
+        assert set(re.findall("`(.+?)`", words)) == {
+            word for word, detail in read_from if detail.name == name
+        }
 
 
 def raises(file: Path, entries: list[Entry]) -> set[str | None]:

@@ -35,6 +35,14 @@ def test_a_status_fault_has_a_body_that_must_not_leak(stand_in: StandIn) -> None
     assert stand_in.post({})[0] == 200
 
 
+def test_a_fault_can_have_any_body(stand_in: StandIn) -> None:
+    stand_in.behaviour.faults.append((409, b"any"))
+    stand_in.behaviour.retry_after = "7"
+    status, headers, data = stand_in.raw({})
+    assert (status, headers["Retry-After"], data) == (409, "7", b"any")
+    assert stand_in.gemini.mints[0].status == 409
+
+
 def test_the_delay_comes_before_the_answer(stand_in: StandIn) -> None:
     stand_in.behaviour.delay = 0.15
     begun = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stand_in import (
+    KEY,
     MODEL,
     SETUP,
     THINKING,
@@ -28,6 +29,7 @@ from websockets.sync.client import ClientConnection
 
 from emulator.behaviour import Behaviour
 from emulator.function import ROOT
+from emulator.google_errors import REFUSALS
 from emulator.reports import REPORTS
 
 LOOK = [{"functionDeclarations": [{"name": "look"}]}]
@@ -69,13 +71,37 @@ def test_a_cancelled_mint_passes_when_it_is_repeated(stand_in: StandIn) -> None:
     assert answers[0][1]["error"]["status"] == "CANCELLED"
 
 
-def test_a_400_says_its_cause_in_its_status_and_details(stand_in: StandIn) -> None:
-    stand_in.behaviour.faults.append("location")
-    location = stand_in.post({})[1]["error"]
+def test_a_daily_quota_names_a_delay_of_seconds(stand_in: StandIn) -> None:
+    stand_in.behaviour.faults.append("daily")
+    status, answer = stand_in.post({})
+    failure, info = answer["error"]["details"]
+    assert (status, answer["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+    assert [("PerDay" in each["quotaId"]) for each in failure["violations"]] == [True, False]
+    assert info["retryDelay"] == "45.837906927s"
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_says_its_cause_in_its_status_and_details(stand_in: StandIn, name: str) -> None:
+    stand_in.behaviour.faults.append(name)
+    status, answer = stand_in.post({})
+    error = answer["error"]
+    words = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+    assert status == error["code"] == REFUSALS[name].code
+    if name in ("leaked", "location"):
+        word = "FAILED_PRECONDITION" if name == "location" else words[status]
+        assert (error["status"], "details" in error) == (word, False)
+        return
+    info, text = error["details"]
+    assert (error["status"], info["reason"]) == (words[status], name)
+    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert info["metadata"]["containerInfo"] == f"api_key:{KEY}"
+    assert text["message"] == error["message"]
+    assert (KEY in error["message"]) == (name == "CONSUMER_SUSPENDED")
+
+
+def test_a_bad_key_and_a_bad_field_are_told_apart(stand_in: StandIn) -> None:
     key = stand_in.post({}, key="bad")[1]["error"]
     field = stand_in.post({"use": 1})[1]["error"]
-    assert location["code"] == key["code"] == field["code"] == 400
-    assert location["status"] == "FAILED_PRECONDITION"
     assert key["status"] == field["status"] == "INVALID_ARGUMENT"
     assert key["details"][0]["reason"] == "API_KEY_INVALID"
     assert field["details"][0]["@type"].endswith(".BadRequest")

@@ -21,6 +21,7 @@ from emulator.people import Kind
 from emulator.server import Server
 from livetoken import fetch, keys, request
 from livetoken.callers import Callers, issuers
+from livetoken.google_errors import GoogleError
 from livetoken.keys import KeySet
 from livetoken.origins import Origins
 from livetoken.refusals import Reason, Refused
@@ -130,9 +131,29 @@ def jwks(data: bytes) -> bool:
     return bool(found)
 
 
+def google_error(data: bytes) -> bool:
+    """Fuzz what is read of Gemini's refusals. What is read of a body is accepted."""
+    error = GoogleError.read(data)
+    quota = error.quota.name if error.quota else None
+    found = (error.cause.name, quota, error.retry_delay)
+    if found != oracles.UNKNOWN_ERROR or data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        assert found == oracles.google_error(data)
+    return found != oracles.UNKNOWN_ERROR
+
+
 HARNESSES: dict[str, Callable[[bytes], bool]] = {
     each.__name__: each
-    for each in (headers, origin, body, token, jose_header, claims, certificates, jwks)
+    for each in (
+        headers,
+        origin,
+        body,
+        token,
+        jose_header,
+        claims,
+        certificates,
+        jwks,
+        google_error,
+    )
 }
 
 

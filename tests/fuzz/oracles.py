@@ -150,6 +150,67 @@ def jwk(value: Any, kid: str, modulus: int) -> bool:
     )
 
 
+UNKNOWN_ERROR = ("STATUS", None, None)
+"""What an error says that cannot be read."""
+CAUSES = {
+    "KEY_INVALID": "API_KEY_INVALID CONSUMER_INVALID CREDENTIALS_MISSING"
+    " ACCESS_TOKEN_TYPE_UNSUPPORTED",
+    "KEY_RESTRICTED": "API_KEY_SERVICE_BLOCKED API_KEY_HTTP_REFERRER_BLOCKED"
+    " API_KEY_IP_ADDRESS_BLOCKED API_KEY_ANDROID_APP_BLOCKED API_KEY_IOS_APP_BLOCKED",
+    "SUSPENDED": "CONSUMER_SUSPENDED GCP_SUSPENDED",
+    "API_DISABLED": "SERVICE_DISABLED",
+    "BILLING_DISABLED": "BILLING_DISABLED",
+}
+"""The reasons of each cause (google/api/error_reason.proto)."""
+OF_STATUS = {
+    "INVALID_ARGUMENT": "FIELD_REFUSED",
+    "FAILED_PRECONDITION": "LOCATION_REFUSED",
+    "PERMISSION_DENIED": "KEY_DENIED",
+    "UNAUTHENTICATED": "KEY_INVALID",
+}
+
+
+def google_error(data: bytes) -> tuple[str, str | None, int | None]:
+    """The cause, the quota and the delay of an error (google/rpc/error_details.proto)."""
+    try:
+        with _deep_recursion():
+            error = json.loads(data.decode("utf-8", "strict"))["error"]
+        details = _dicts(error.get("details"))
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return UNKNOWN_ERROR
+    causes, quotas, delays, has_info = [], [], [], False
+    for each in details:
+        if each.get("@type") == "type.googleapis.com/google.rpc.ErrorInfo":
+            has_info = True
+            causes += [name for name, them in CAUSES.items() if each.get("reason") in them.split()]
+            quotas += [about.get("quota_limit") for about in _dicts([each.get("metadata")])]
+        if each.get("@type") == "type.googleapis.com/google.rpc.QuotaFailure":
+            quotas += [about.get("quotaId") for about in _dicts(each.get("violations"))]
+        if each.get("@type") == "type.googleapis.com/google.rpc.RetryInfo":
+            delays.append(_seconds(each.get("retryDelay")))
+    if not has_info:
+        causes = [cause for word, cause in OF_STATUS.items() if word == error.get("status")]
+    named = [quota for quota in quotas if isinstance(quota, str)]
+    quota = "QUOTA_PER_MINUTE" if any("PerMinute" in each for each in named) else None
+    quota = "QUOTA_PER_DAY" if any("PerDay" in each for each in named) else quota
+    longest = max((delay for delay in delays if delay is not None), default=None)
+    return causes[0] if causes else "STATUS", quota, longest
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _seconds(value: object) -> int | None:
+    """The seconds of a google.protobuf.Duration in JSON that is not negative, rounded up."""
+    number = value[:-1] if isinstance(value, str) and value.endswith("s") else ""
+    whole, point, fraction = number.partition(".")
+    is_right = set(whole + fraction) <= set(string.digits) and bool(point) == bool(fraction)
+    if not is_right or not 1 <= len(whole) <= 12 or len(fraction) > 9:
+        return None
+    return -(-int(whole + fraction.ljust(9, "0")) // 10**9)
+
+
 def from_base64url(text: str) -> bytes | None:
     """Decode base64url that has one spelling only (RFC 4648, sections 3.5 and 5)."""
     if set(text) - set(BASE64URL) or len(text) % 4 == 1:

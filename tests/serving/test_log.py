@@ -12,6 +12,7 @@ from stack import API_KEY, ORIGIN, POLICY, Stack, until
 from starlette.datastructures import Headers
 
 from emulator.function import ROOT, Function
+from emulator.google_errors import REFUSALS
 from livetoken.decisions import Decision
 from livetoken.refusals import Reason
 
@@ -158,7 +159,7 @@ def test_no_output_holds_a_secret(livetoken: Stack) -> None:
         good[:-8] + "AAAAAAAA",
         good.replace(".", "..", 1),
     ]
-    faults: list[int | str] = [400, 401, 403, 404, 429, 500, 503]
+    faults: list[int | str] = [400, 401, 403, 404, 429, 499, 500, 503, "daily", *REFUSALS]
     faults += ["html", "empty", "noname", "huge", "reset"]
     bodies = [b"{}", b"{", b'{"profile": "body-secret"}', b'{"body-secret": 1}', b"a" * 9000]
     for token in tokens:

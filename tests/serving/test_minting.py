@@ -7,6 +7,7 @@ import pytest
 from asking import refused
 from stack import API_KEY, POLICY, Stack, until
 
+from emulator.google_errors import REFUSALS
 from livetoken import gemini
 from livetoken.refusals import Reason
 
@@ -27,7 +28,13 @@ def test_a_standing_fault_is_tried_twice_and_no_more(livetoken: Stack, fault: in
     assert len(livetoken.gemini.mints) == before + 2
 
 
-@pytest.mark.parametrize("fault", [400, 401, 403, 404, 429, 500, "html", "empty", "noname"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(400, 401, 403, 404, 408, 409, 425, 429, 499, 500),
+        *("daily", "location", "html", "empty", "noname"),
+    ],
+)
 def test_any_other_fault_is_not_retried(livetoken: Stack, fault: int | str) -> None:
     before = len(livetoken.gemini.mints)
     livetoken.gemini.behaviour.faults.append(fault)
@@ -76,16 +83,17 @@ def test_a_certificate_of_an_unknown_authority_is_unavailable(alone: Stack) -> N
     assert not alone.gemini.mints
 
 
-@pytest.mark.parametrize("fault", [400, 403, 429, 500, 503])
-def test_no_text_of_geminis_is_passed_on(livetoken: Stack, fault: int) -> None:
+@pytest.mark.parametrize("fault", [400, 403, 429, 500, 503, "daily", *REFUSALS])
+def test_no_text_of_geminis_is_passed_on(livetoken: Stack, fault: int | str) -> None:
     livetoken.gemini.behaviour.fault = fault
     body = livetoken.ask().body
-    assert b"secret words" not in body
+    assert b"secret" not in body
     assert API_KEY.encode() not in body
 
 
 def test_retry_after_may_be_a_date(livetoken: Stack) -> None:
     livetoken.gemini.behaviour.fault = 429
+    livetoken.gemini.behaviour.retry_delay = None
     moment = time.gmtime(time.time() + 30)
     livetoken.gemini.behaviour.retry_after = time.strftime("%a, %d %b %Y %H:%M:%S GMT", moment)
     assert 25 <= int(livetoken.ask().headers["retry-after"]) <= 31
@@ -94,6 +102,7 @@ def test_retry_after_may_be_a_date(livetoken: Stack) -> None:
 @pytest.mark.parametrize("header", ["soon", "Mon, 99 Nov 2026 10:00:00 GMT", "-1", "1e3", "\u00b3"])
 def test_a_malformed_retry_after_is_ignored(livetoken: Stack, header: str) -> None:
     livetoken.gemini.behaviour.fault = 429
+    livetoken.gemini.behaviour.retry_delay = None
     livetoken.gemini.behaviour.retry_after = header
     assert livetoken.ask().headers["retry-after"] == str(gemini.RETRY_AFTER_QUOTA)
 
