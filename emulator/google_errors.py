@@ -9,6 +9,7 @@ SERVICE = "generativelanguage.googleapis.com"
 PROJECT = "projects/secret-project"
 PER_MINUTE = "AuthTokenRequestsPerMinutePerProject"
 PER_DAY = "AuthTokenRequestsPerDayPerProject-FreeTier"
+"""Named like those of `generateContent`; no report has the quotas of `auth_tokens`."""
 
 
 @dataclass(frozen=True)

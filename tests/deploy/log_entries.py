@@ -13,6 +13,7 @@ import pytest
 from log_filter import Entry
 from stack import Answer, Stack, stack, until
 
+from emulator.behaviour import Fault
 from emulator.function import ROOT, Function, NotStarted
 from emulator.google_errors import REFUSALS
 from emulator.tls import Certificate
@@ -86,7 +87,8 @@ def _provoke_every_refusal(livetoken: Stack) -> None:
         return livetoken.ask(body, **{"token": token("grace"), **others})
 
     assert ask(headers=TRACE).status == 200
-    for fault in (429, "daily", 400, 404, 500, *REFUSALS):
+    faults: list[Fault] = [429, "daily", 400, 404, 500, *REFUSALS]
+    for fault in faults:
         livetoken.gemini.behaviour.faults.append(fault)
         ask()
     ask(token=token("ada"))

@@ -89,6 +89,8 @@ def test_a_field_that_gemini_does_not_know_is_told_from_a_bad_key(
         ({"status": "UNAUTHENTICATED"}, "KEY_INVALID"),
         ({"status": "NOT_FOUND"}, "STATUS"),
         ({"status": "secret words"}, "STATUS"),
+        ({"status": "API_KEY_INVALID"}, "STATUS"),
+        ({"reasons": ["INVALID_ARGUMENT"]}, "STATUS"),
         ({}, "STATUS"),
         # A reason that is not known says more than the status, and we do not know what.
         ({"status": "INVALID_ARGUMENT", "reasons": ["SECRET_WORDS"]}, "STATUS"),
