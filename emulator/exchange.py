@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from emulator import answers, models, speech
+from emulator import answers, declarations, speech
 from emulator.answers import Content
 from emulator.behaviour import Behaviour, Oddity
 from emulator.fields import Invalid, decoded
@@ -236,7 +236,7 @@ class Exchange:
 
     async def _call(self) -> None:
         """Call the first function, and wait for its response if it blocks the turn."""
-        function = next(models.functions(self._setup), None)
+        function = next(declarations.functions(self._setup), None)
         if function is None or not self._behaviour.calls_functions:
             return
         name = function.get("name", "")

@@ -1,4 +1,4 @@
-"""One behaviour of Gemini that is known, and where it is known from."""
+"""One behaviour of Gemini that the stand-in has: what it is, where it is known from, how sure."""
 
 from __future__ import annotations
 

@@ -202,7 +202,19 @@ def test_text_is_the_default_and_is_refused(stand_in: StandIn, locked: Any) -> N
     assert stand_in.refusal(stand_in.token(locked), AUDIO) == 1007
 
 
-@pytest.mark.parametrize("model", ["models/gemini-2.0-flash-live-001", "gemini-3.8-live", ""])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "models/gemini-2.0-flash-exp",
+        "models/gemini-2.0-flash-live-001",
+        "models/gemini-live-2.5-flash-preview",
+        "models/gemini-2.5-flash-exp-native-audio-thinking-dialog",
+        "models/gemini-2.5-flash",
+        "models/gpt-realtime",
+        "gemini-3.8-live",
+        "",
+    ],
+)
 def test_an_unknown_model_can_be_minted_but_not_used(stand_in: StandIn, model: str) -> None:
     token = stand_in.token(setup(model=model))
     with stand_in.socket(token) as ws:

@@ -3,14 +3,11 @@
 import ast
 import dataclasses
 import json
-from typing import Any
 
 import pytest
 from stand_in import (
     KEY,
-    MODEL,
     SETUP,
-    THINKING,
     StandIn,
     eventually,
     handle,
@@ -18,7 +15,6 @@ from stand_in import (
     opened,
     parts,
     pinned,
-    setup,
     text,
     turn,
     until,
@@ -32,7 +28,6 @@ from emulator.function import ROOT
 from emulator.google_errors import REFUSALS
 from emulator.reports import REPORTS
 
-LOOK = [{"functionDeclarations": [{"name": "look"}]}]
 TECHNICAL = {"delay", "drip", "fault", "setup_timeout", "silence", "tick"}
 """Fields of `Behaviour` that are about no report."""
 
@@ -108,35 +103,6 @@ def test_a_bad_key_and_a_bad_field_are_told_apart(stand_in: StandIn) -> None:
 
 
 # --- opening a session ---
-
-
-@pytest.mark.parametrize(
-    ("model", "generation", "rest"),
-    [
-        (MODEL, {"thinkingConfig": {}}, {}),
-        (MODEL, {"enableAffectiveDialog": False}, {}),
-        (MODEL, {}, {"proactivity": {"proactiveAudio": False}}),
-        (MODEL, {}, {"tools": [{"codeExecution": {}}]}),
-        (MODEL, {}, {"tools": [*LOOK, {"urlContext": {}}]}),
-        (MODEL, {}, {"tools": [{"googleMaps": {}}]}),
-        (MODEL, {}, {"tools": [{"fileSearch": {}}]}),
-        (THINKING, {"thinkingConfig": {"thinkingLevel": "MINIMAL"}}, {}),
-        (THINKING, {"thinkingConfig": {"thinkingLevel": "HIGH", "thinkingBudget": 1}}, {}),
-        (
-            THINKING,
-            {"thinkingConfig": {"thinkingLevel": "HIGH"}},
-            {"tools": [{"functionDeclarations": [{"name": "look", "behavior": "BLOCKING"}]}]},
-        ),
-    ],
-)
-def test_a_field_that_the_model_refuses_closes_1007(
-    stand_in: StandIn, model: str, generation: dict[str, Any], rest: dict[str, Any]
-) -> None:
-    generation = {"responseModalities": ["AUDIO"], **generation}
-    token = stand_in.token(setup(model=model, generationConfig=generation, **rest))
-    with stand_in.socket(token) as ws:
-        assert stand_in.closed(ws, {"setup": SETUP}) == 1007
-        assert (ws.close_reason or "").startswith(f"{model}: ")
 
 
 def test_sessions_beyond_the_accounts_number_are_refused_at_the_socket(stand_in: StandIn) -> None:
