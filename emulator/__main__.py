@@ -1,7 +1,8 @@
 """`python -m emulator`: run the real function on this machine, with stand-ins for Google.
 
-It tries each step of a client once. Then everything runs until Ctrl-C, with a page to talk on,
-unless `--once` is given. Everything listens on 127.0.0.1 only.
+It tries each step of a client once, and opens a session of each profile. Then everything runs
+until Ctrl-C, with a page to talk on, unless `--once` is given. Everything listens on 127.0.0.1
+only.
 
 `POLICY_FILE` names the policy and `LIMITS_STORAGE` the storage of its limits. `PORT` (the
 function), `PAGE_PORT`, `GEMINI_PORT`, `GEMINI_TLS_PORT` and `ISSUER_PORT` set ports; a port that
@@ -151,8 +152,8 @@ def _running(options: argparse.Namespace, folder: Path, log: Path) -> Iterator[t
         function = start(Function(environment, log=output, port=_port("PORT")))
         function.wait_until_up()
         page.function_url = function.url
-        profiles = lock.load(Path(policy_file), lambda _: None).profiles
-        profile = DEFAULT_PROFILE if DEFAULT_PROFILE in profiles else next(iter(profiles))
+        names = lock.load(Path(policy_file), lambda _: None).profiles
+        profiles = sorted(names, key=lambda name: name != DEFAULT_PROFILE)  # the default is first
         users = f"test users: {', '.join(PEOPLE)}"
         if options.firebase:
             users += f"; users of {options.firebase} are accepted too"
@@ -162,7 +163,12 @@ def _running(options: argparse.Namespace, folder: Path, log: Path) -> Iterator[t
         print(f"issuer    {issuer_at.url} ({users})")
         print(f"App Check {app_check_at.url} (stand-in)\n", flush=True)
         walk = Walk(
-            function.url, issuer_at.url, app_check_at.url, profile, upstream.tls_url, upstream.clock
+            function.url,
+            issuer_at.url,
+            app_check_at.url,
+            profiles,
+            upstream.tls_url,
+            upstream.clock,
         )
         yield walk, page_at.url
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +39,6 @@ async def converse(
 ) -> Heard:
     """Open a session with a token, send a text, and receive the whole answer and its handle.
 
-    The SDK always uses `wss`; it trusts the certificates in `SSL_CERT_FILE`. Its keepalive is off,
-    because Gemini's pongs can take longer than the 20 seconds that it waits for them.
-
     Args:
         answer: the function's answer.
         text: the text to send.
@@ -51,6 +48,26 @@ async def converse(
     Raises:
         google.genai.errors.APIError: the session is refused.
         Lost: the connection ends before the answer.
+    """
+    async with connected(answer, config=config, base_url=base_url) as session:
+        await session.send_realtime_input(text=text)
+        try:
+            return await _hear(session)
+        except APIError as error:
+            raise Lost(f"{error.code}: {error.details}") from None
+
+
+@asynccontextmanager
+async def connected(
+    answer: Mapping[str, Any],
+    *,
+    config: types.LiveConnectConfig | None = None,
+    base_url: str | None = None,
+) -> AsyncIterator[AsyncSession]:
+    """A session after its `setupComplete`. The arguments and the refusal are those of `converse`.
+
+    The SDK always uses `wss`; it trusts the certificates in `SSL_CERT_FILE`. Its keepalive is off,
+    because Gemini's pongs can take longer than the 20 seconds that it waits for them.
     """
     host = answer["webSocketUrl"].partition("://")[2].partition("/ws/")[0]
     base_url = base_url or f"https://{host}"
@@ -64,11 +81,7 @@ async def converse(
         warnings.simplefilter("ignore", ExperimentalWarning)
         client = genai.Client(api_key=answer["name"], vertexai=False, http_options=options)
         async with client.aio.live.connect(model=answer["model"], config=config) as session:
-            await session.send_realtime_input(text=text)
-            try:
-                return await _hear(session)
-            except APIError as error:
-                raise Lost(f"{error.code}: {error.details}") from None
+            yield session
 
 
 async def _hear(session: AsyncSession) -> Heard:

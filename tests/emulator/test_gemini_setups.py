@@ -187,7 +187,7 @@ def test_the_translation_model_accepts_what_others_do(stand_in: StandIn) -> None
 
 
 def test_the_steps_of_a_client_fail_with_the_reason_of_the_refusal(stand_in: StandIn) -> None:
-    walk = Walk("", "", "", "default", stand_in.server.tls_url, stand_in.clock)
+    walk = Walk("", "", "", ["default"], stand_in.server.tls_url, stand_in.clock)
     answer = {"model": MODEL, "apiVersion": "v1alpha", "webSocketUrl": ""}
     sound = stand_in.token(SETUP)
     assert walk.talk({**answer, "name": sound}, "hello").audio

@@ -123,7 +123,7 @@ def test_users_and_web_app_of_your_own_project_are_accepted(tmp_path: Path, ship
         variables = {"FIREBASE_KEYS_URL": f"{at.url}/keys/firebase", "POLICY_FILE": shipped}
         with running(tmp_path, signal.SIGTERM, *options, **variables) as (output, ports):
             url = f"http://127.0.0.1:{ports['PORT']}"
-            assert "All 8 steps passed." in output
+            assert "All 9 steps passed." in output
             assert "; users of my-project are accepted too)\n" in output
             assert mint(url, firebase.id_token("ada"), Origin=origin) == 200
             assert mint(url, firebase.id_token("ada"), Origin="http://localhost:5174") == 403
@@ -142,7 +142,8 @@ def test_the_steps_pass_with_app_check_without_transcripts_and_without_a_default
     with running(folder, signal.SIGHUP, **variables) as (output, _):
         assert "exchange      sent “Hello, tutor!”, received 0.2 s of audio\n" in output
         assert "the same session with a new token, received 0.2 s of audio\n" in output
-        assert "\nAll 8 steps passed.\n" in output
+        assert "\n  profiles      opened a session of quick, research\n" in output
+        assert "\nAll 9 steps passed.\n" in output
 
 
 @pytest.mark.parametrize("port", ["taken", "abc", "99999"])
@@ -164,14 +165,24 @@ def test_a_step_that_fails_fails_the_run(tmp_path: Path) -> None:
     assert "failed: Gemini closed the session with 1007: " in errors
 
 
+def test_a_profile_other_than_the_default_that_is_refused_fails_the_run(tmp_path: Path) -> None:
+    source = SHIPPED.read_text().replace("gemini-3.8-live", "gemini-9-live", 1)
+    source = source.replace("[profiles.default", "[profiles.tutor")
+    write_policy(tmp_path, source.replace("[profiles.quick", "[profiles.default"))
+    status, output, errors = once(POLICY_FILE=str(tmp_path / "policy.toml"))
+    assert status == 1
+    assert "\n  second use " in output
+    assert errors.startswith("\nfailed: profile tutor: Gemini closed the session with 1007: ")
+
+
 def test_your_own_key_reaches_gemini_and_is_never_printed(stand_in: StandIn, shipped: str) -> None:
     url = stand_in.server.tls_url
     variables = {"GEMINI_API_KEY": KEY, GEMINI: url, "POLICY_FILE": shipped}
     status, output, errors = once("--gemini", "real", **variables)
     assert status == 0, errors
     assert f"Gemini    {url} (the real one, with your key)\n" in output
-    assert output.endswith("\nAll 6 steps passed.\n")
-    assert [mint.status for mint in stand_in.gemini.minted()] == [200, 200]
+    assert output.endswith("\nAll 7 steps passed.\n")
+    assert [mint.status for mint in stand_in.gemini.minted()] == [200] * 4
     assert KEY not in output + errors
 
 
