@@ -17,7 +17,7 @@ from livetoken.constraint import SETUP, mask
 from livetoken.mistakes import Mistake, Mistakes
 from livetoken.policy import MOST_EXPIRES_IN, Policy, Profile
 
-FORMAT = 3
+FORMAT = 4
 """Raise this when the compiler writes or refuses something else than before."""
 
 

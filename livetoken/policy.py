@@ -19,6 +19,15 @@ MOST_EXPIRES_IN = 20 * 3600
 
 Scalar: TypeAlias = str | int | float | bool
 
+APP_ID = r"[1-9][0-9]*:[1-9][0-9]*:[a-z]+:[0-9a-f]+"
+"""A Firebase app id: a version, the project's number, the platform and a fingerprint, as Firebase's
+SDK for iOS checks it (FIRApp)."""
+
+
+def project_number(app_id: str) -> str:
+    """Return the number of the Firebase project that an app belongs to."""
+    return app_id.split(":")[1]
+
 
 @dataclass(frozen=True)
 class Requirement:
@@ -54,12 +63,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class CallerRules:
-    """Who may ask at all. `max_auth_age` is in seconds; None allows any age."""
+    """Who may ask at all.
+
+    `max_auth_age` is in seconds; None allows any age. `app_check_apps` are Firebase app ids; if
+    there are none, App Check tokens of all apps of the project are accepted.
+    """
 
     allow_anonymous: bool = False
     app_check: str = "off"
     require: tuple[Requirement, ...] = ()
     max_auth_age: int | None = None
+    app_check_apps: tuple[str, ...] = ()
 
     def check(self, caller: Caller) -> None:
         """Check that the caller may ask.
@@ -142,12 +156,19 @@ class Policy:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: the document has another shape.
         """
-        callers = document["callers"]
         return cls(
             api_version=document["api_version"],
-            callers=CallerRules(**{**callers, "require": _requirements(callers["require"])}),
+            callers=_caller_rules(document["callers"]),
             profiles={name: _profile(each) for name, each in document["profiles"].items()},
         )
+
+
+def _caller_rules(document: Mapping[str, Any]) -> CallerRules:
+    parts = {
+        "require": _requirements(document["require"]),
+        "app_check_apps": tuple(document["app_check_apps"]),
+    }
+    return CallerRules(**{**document, **parts})
 
 
 def _profile(document: Mapping[str, Any]) -> Profile:

@@ -56,6 +56,7 @@ def _allowed(callers: CallerRules, profile: Profile, config: Facts) -> dict[str,
         "who_may": {
             "allow_anonymous": callers.allow_anonymous,
             "app_check": callers.app_check,
+            "app_check_apps": callers.app_check_apps,
             "max_auth_age_seconds": callers.max_auth_age,
             "require": [
                 {"claim": ".".join(each.claim), "accepted": each.accepted}
@@ -107,6 +108,8 @@ def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
     anonymous = "anonymous accounts too" if rules["allow_anonymous"] else "no anonymous accounts"
     yield "callers", f"with an accepted ID token; {anonymous}"
     yield "", _APP_CHECK[rules["app_check"]]
+    if rules["app_check_apps"]:
+        yield "", f"whose app id is {' or '.join(rules['app_check_apps'])}"
     if rules["max_auth_age_seconds"] is not None:
         yield "", f"signed in at most {_short(rules['max_auth_age_seconds'])} ago"
     for rule in rules["require"]:

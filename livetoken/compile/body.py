@@ -89,6 +89,7 @@ def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
             callers.app_check,
             _requirements(callers.require, "callers"),
             callers.max_auth_age,
+            callers.app_check_apps,
         ),
         profiles={
             name: _profile(name, profile, bodies[name]) for name, profile in table.profiles.items()

@@ -20,7 +20,7 @@ from livetoken.compile.models import MODELS
 from livetoken.compile.strict import Found, Invalid, Path, Table, found_in, mirror
 from livetoken.constraint import FIELDS
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.policy import MOST_EXPIRES_IN, Limit, Scalar
+from livetoken.policy import APP_ID, MOST_EXPIRES_IN, Limit, Scalar
 
 EXPIRES_IN = 30 * 60
 """Seconds. Gemini's own default; it is always sent."""
@@ -78,6 +78,15 @@ def _limits(value: object) -> tuple[Limit, ...]:
     if len({limit.seconds for limit in limits}) < len(limits):
         raise Invalid("has two limits over the same time")
     return tuple(limits)
+
+
+def _apps(value: object) -> tuple[str, ...]:
+    apps = value if isinstance(value, list) else []
+    if not apps or not all(isinstance(each, str) and re.fullmatch(APP_ID, each) for each in apps):
+        raise Invalid('must be a list of Firebase app ids, such as ["1:123:web:abc"]')
+    if len(set(apps)) < len(apps):
+        raise Invalid("lists an app twice")
+    return tuple(apps)
 
 
 def _required(value: object) -> Mapping[str, Any]:
@@ -148,6 +157,18 @@ Require: TypeAlias = Annotated[
 Limits: TypeAlias = Annotated[
     tuple[Limit, ...], PlainValidator(_limits), _whole(f"{_LIMIT}(?:;{_LIMIT})*")
 ]
+AppIds: TypeAlias = Annotated[
+    tuple[str, ...],
+    PlainValidator(_apps),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "string", "pattern": f"^(?:{APP_ID})$"},
+        }
+    ),
+]
 _FieldName: Any = Literal[tuple(FIELDS)]
 OpenFields: Any = Annotated[list[_FieldName], Field(json_schema_extra={"uniqueItems": True})]
 Model: TypeAlias = Annotated[str, PlainValidator(_model), _whole(_MODEL)]
@@ -172,6 +193,13 @@ class CallersTable(SettingsTable):
     are refused. A dot in a claim goes one object deeper."""
     max_auth_age: Time | None = None
     """The longest time since the last sign-in, which the token must then say; any if left out."""
+    app_check_apps: AppIds = ()
+    """Firebase app ids whose App Check tokens are accepted; all of the project if left out."""
+
+    @classmethod
+    def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
+        if "app_check_apps" in table and table.get("app_check", "off") == "off":
+            yield ("app_check_apps",), "has no effect with app_check off"
 
 
 class ClaimTable(SettingsTable):

@@ -17,6 +17,7 @@ api_version = "v1beta"
 [callers]
 allow_anonymous = true
 app_check = "consume"
+app_check_apps = ["1:123:web:abc", "1:123:ios:def"]
 max_auth_age = "1h30m"
 require = { email_verified = [true] }
 [profiles.tutor]
@@ -68,6 +69,7 @@ tutor
   model              gemini-3.8-live, v1beta
   callers            with an accepted ID token; anonymous accounts too
                      from an app with an App Check token, each accepted once
+                     whose app id is 1:123:web:abc or 1:123:ios:def
                      signed in at most 1h30m ago
                      whose email_verified is true
                      whose school.plan is "pro" or 2
@@ -109,6 +111,7 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
                 "who_may": {
                     "allow_anonymous": True,
                     "app_check": "consume",
+                    "app_check_apps": ["1:123:web:abc", "1:123:ios:def"],
                     "max_auth_age_seconds": 5400,
                     "require": [
                         {"claim": "email_verified", "accepted": [True]},

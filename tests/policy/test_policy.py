@@ -72,6 +72,28 @@ def test_a_mistake_in_a_whole_policy_has_its_path(source: str, where: str | None
     assert_found(source, where)
 
 
+APPS = ("'1:123456789012:web:0123456789abcdef'", "'1:1:android:a'", "'1:1:ios:0'", "'2:1:mac:f'")
+NO_APPS = (
+    *("1", "''", "'*'", "'com.example.app'", "'my-project'", "'123456789012'", "'G-1A2B3C4D5E'"),
+    *(
+        "'1:123:web'",
+        "'1:123:web:'",
+        "'1::web:abc'",
+        "'1:a:web:abc'",
+        "'1:123::abc'",
+        "'1:0:web:a'",
+    ),
+    *(
+        "'1:123:web:xyz'",
+        "'1:123:Web:abc'",
+        "'1:123:web:ABC'",
+        "' 1:123:web:abc'",
+        "'1:123:web:a '",
+    ),
+    *("'1:123:web:abc:d'", "'1:123:web:abc\\n'", "'1:2:web:a', '1:2:web:a'", "['1:2:web:a']"),
+)
+
+
 @pytest.mark.parametrize(
     ("setting", "where"),
     [
@@ -82,6 +104,13 @@ def test_a_mistake_in_a_whole_policy_has_its_path(source: str, where: str | None
         *each("app_check = %", "app_check", "true", "'on'"),
         ("max_auth_age = '24h'", None),
         *each("max_auth_age = %", "max_auth_age", "'0h'", "24"),
+        *each("app_check = 'consume'\napp_check_apps = [%]", None, *APPS),
+        ("app_check = 'required'\napp_check_apps = ['1:2:web:a', '1:3:web:a']", None),
+        *each("app_check = 'required'\napp_check_apps = [%]", "app_check_apps", "", *NO_APPS),
+        *each("app_check = 'required'\napp_check_apps = %", "app_check_apps", "'1:2:web:a'", "1"),
+        *each(
+            "%app_check_apps = ['1:2:web:a']", Unseen("app_check_apps"), "", "app_check = 'off'\n"
+        ),
         *each("require = {%}", None, "", "email_verified = [true]", "a = ['x', 1, 1.5, false]"),
         ("require = { 'firebase.tenant' = ['t1'], firebase.sign_in_provider = ['x'] }", None),
         ("require = []", "require"),
