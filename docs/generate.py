@@ -44,9 +44,10 @@ WHEN = {
     "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience"
     " or claims",
     "ID_TOKEN_EXPIRED": "genuine, but past its `exp`: refresh it and ask again",
-    "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired or already used: get a"
-    " fresh one",
-    "ORIGIN_NOT_ALLOWED": "the `Origin` header names an origin that is not in `ALLOWED_ORIGINS`",
+    "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired, already used, or of an"
+    " app that is not accepted: get a fresh one",
+    "ORIGIN_NOT_ALLOWED": "the `Origin` header names an origin that `ALLOWED_ORIGINS` does not"
+    " allow",
     "NOT_ALLOWED": "a rule of the policy refuses this caller",
     "UNKNOWN_PROFILE": "the policy has no profile of that name",
     "METHOD_NOT_ALLOWED": "the method is not `POST`",
@@ -78,7 +79,11 @@ VARIABLES = {
         "none",
     ),
     "FIREBASE_PROJECT_NUMBER": ("the issuer of App Check tokens", "required with App Check"),
-    "ALLOWED_ORIGINS": ("browser origins, comma-separated and exact; `*` means any", "none"),
+    "ALLOWED_ORIGINS": (
+        "[browser origins](#allowed-origins), comma-separated: exact, or with one `*` inside the"
+        " first label of the host (`https://app--*.web.app`); a lone `*` means any",
+        "none",
+    ),
     "POLICY_FILE": ("the policy", "`policy.toml`"),
     "LIMITS_STORAGE": (
         "where limits are counted: `async+memory://` in each instance separately, or"

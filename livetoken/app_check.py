@@ -6,7 +6,7 @@ Source: https://firebase.google.com/docs/app-check/custom-resource-backend.
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -53,6 +53,7 @@ class AppCheck:
         project: the Firebase project's id.
         number: its number.
         base_url: App Check's, without a final slash.
+        apps: the ids of the accepted apps; if there are none, all of the project.
         credentials: for the single-use check; None if tokens may be used again.
         now: seconds since the epoch.
     """
@@ -65,6 +66,7 @@ class AppCheck:
         project: str,
         number: str,
         base_url: str,
+        apps: Collection[str],
         credentials: Credentials | None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -73,6 +75,7 @@ class AppCheck:
         self._issuer = f"https://firebaseappcheck.googleapis.com/{number}"
         self._audiences = (f"projects/{project}", f"projects/{number}")
         self._url = f"{base_url}/v1beta/projects/{project}:verifyAppCheckToken"
+        self._apps = frozenset(apps)
         self._credentials = credentials
         self._now = now
 
@@ -92,7 +95,10 @@ class AppCheck:
         if not isinstance(aud, list) or not any(each in aud for each in self._audiences):
             read.refuse(Detail.AUDIENCE)
         read.check_started(now)
-        read.subject(_MAX_APP_ID)
+        app = read.subject(_MAX_APP_ID)
+        if self._apps and app not in self._apps:
+            rule = "callers.app_check_apps"
+            raise Refused(Reason.APP_CHECK_FAILED, Detail.APP_NOT_ACCEPTED, rule=rule)
         # Google's check allows no clock skew and answers an expired token with a bare 403.
         skew = CLOCK_SKEW if self._credentials else 0
         if read.has_expired(now + skew):

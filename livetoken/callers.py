@@ -14,6 +14,7 @@ GOOGLE_ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 
 _MAX_SUBJECT = 255  # OpenID Connect Core, section 2
 _MAX_FIREBASE_SUBJECT = 128
+_MAX_TENANT = 64  # those of Identity Platform have under 30
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ class Callers:
         if not issuer.firebase and azp != aud and not _is_client_id(azp):
             token.refuse(Detail.AUTHORIZED_PARTY)
         sub = token.subject(_MAX_FIREBASE_SUBJECT if issuer.firebase else _MAX_SUBJECT)
-        anonymous = issuer.firebase and _sign_in_provider(token) == "anonymous"
+        provider, tenant = _of_firebase(token) if issuer.firebase else (None, None)
         if token.has_expired(now):
             raise Refused(Reason.ID_TOKEN_EXPIRED)
         signed_in_ago = None if signed_in_at is None else now - signed_in_at
-        return Caller(issuer.name, sub, anonymous, claims, signed_in_ago)
+        anonymous = provider == "anonymous"
+        return Caller(issuer.name, sub, anonymous, claims, signed_in_ago, tenant)
 
 
 def issuers(
@@ -96,13 +98,18 @@ def issuers(
     return accepted
 
 
-def _sign_in_provider(token: Token) -> str:
-    """Return how a Firebase user signed in. Firebase always sets it, so reject tokens without."""
+def _of_firebase(token: Token) -> tuple[str, str | None]:
+    """Return how a Firebase user signed in, and in which tenant of Identity Platform, if in one.
+
+    Firebase always sets the sign-in provider, so reject tokens without it.
+    """
     firebase = token.claims.get("firebase")
     provider = firebase.get("sign_in_provider") if isinstance(firebase, dict) else None
-    if not isinstance(provider, str):
+    if not isinstance(firebase, dict) or not isinstance(provider, str):
         token.refuse(Detail.SIGN_IN_PROVIDER)
-    return provider
+    if "tenant" not in firebase:
+        return provider, None
+    return provider, token.text(firebase["tenant"], _MAX_TENANT, Detail.TENANT)
 
 
 def _is_client_id(azp: object) -> bool:

@@ -70,7 +70,8 @@ class Decision:
             write(self._line())
 
     def _line(self) -> dict[str, Any]:
-        grant, refusal, caller, error = self.grant, self.refusal, self.caller, self._error
+        grant, refusal, error = self.grant, self.refusal, self._error
+        account = self.caller.account if self.caller else None
         outcome = grant or refusal  # either knows what became of the request to Gemini
         detail = Detail.CALLER_LEFT if self.left else refusal and refusal.detail
         return {
@@ -80,8 +81,9 @@ class Decision:
             "detail": detail.name if detail else None,
             "rule": refusal.rule if refusal else None,
             "profile": self.profile,
-            "issuer": caller.issuer if caller else None,
-            "sub": _subject(caller.sub) if caller else None,
+            "issuer": account.issuer if account else None,
+            "tenant": account and account.tenant and _unnamed(account.tenant),
+            "sub": _unnamed(account.sub) if account else None,
             "token_sha256": _sha256(grant.name) if grant else None,
             "latency_ms": _milliseconds(time.perf_counter() - self._opened),
             "gemini_ms": _milliseconds(outcome.seconds) if outcome else None,
@@ -141,9 +143,9 @@ def _trace(headers: Headers, project: str | None) -> str | None:
     return f"projects/{project}/traces/{match[1].lower()}" if match and project else None
 
 
-def _subject(sub: str) -> str:
-    """Return a subject for the log. A Firebase project can use emails as user ids: hash those."""
-    return f"sha256:{_sha256(sub)}" if "@" in sub else sub
+def _unnamed(identifier: str) -> str:
+    """Return an id for the log. A Firebase project can use emails as user ids: hash those."""
+    return f"sha256:{_sha256(identifier)}" if "@" in identifier else identifier
 
 
 def _sha256(text: str) -> str:

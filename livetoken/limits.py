@@ -206,5 +206,5 @@ def _open(uri: str) -> _Storage:
 
 def _key(caller: Caller, profile: Profile, limit: Limit) -> str:
     """Name what is counted together, without storing who the caller is."""
-    account = hashlib.sha256(f"{caller.issuer}\n{caller.sub}".encode()).hexdigest()
+    account = hashlib.sha256(caller.account.text.encode()).hexdigest()
     return f"{account}/{profile.name}/{limit.seconds}"

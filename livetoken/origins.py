@@ -3,6 +3,8 @@
 import ipaddress
 import re
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,6 +17,9 @@ _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?"
 )
 _ADDRESS = re.compile(r"[0-9.]*|.*:.*|(.*\.)?(0x[0-9a-f]*|[0-9]+)")
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # RFC 1123, section 2.1
+
+_HTTPS = "https://"
 
 MAX_ORIGIN = 300
 """Characters of an origin: a host name has at most 253 (RFC 1035, section 2.3.4)."""
@@ -23,7 +28,8 @@ PREFLIGHT = {
     "Allow": "POST, OPTIONS",
     "Access-Control-Allow-Methods": "POST",
     "Access-Control-Allow-Headers": (
-        "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token"
+        "authorization, content-type, x-firebase-appcheck, firebase-instance-id-token, "
+        "baggage, sentry-trace, traceparent, tracestate"  # SDKs for tracing add these
     ),
     "Access-Control-Max-Age": "3600",
 }
@@ -69,12 +75,64 @@ def is_loopback(name: str | None) -> bool:
     return ipaddress.ip_address(name).is_loopback
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """Origins that differ in the first label of the host, such as `https://app--*.web.app`.
+
+    `start` and `end` are the label's parts around the `*`, which stands for one or more of a-z,
+    0-9 and `-`. `rest` is everything after the label.
+    """
+
+    start: str
+    end: str
+    rest: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Read a pattern that has no mistake."""
+        label, dot, rest = text.removeprefix(_HTTPS).partition(".")
+        start, _, end = label.partition("*")
+        return cls(start, end, dot + rest)
+
+    def matches(self, origin: str) -> bool:
+        """Whether an origin is one of these."""
+        label, dot, rest = origin.removeprefix(_HTTPS).partition(".")
+        return (
+            origin.startswith(_HTTPS)
+            and dot + rest == self.rest
+            and len(label) > len(self.start) + len(self.end)
+            and label.startswith(self.start)
+            and label.endswith(self.end)
+            and _LABEL.fullmatch(label) is not None
+        )
+
+
+def pattern_mistake(text: str) -> str | None:
+    """Return what is wrong with the text of a `Pattern`, or None."""
+    label, _, rest = text.removeprefix(_HTTPS).partition(".")
+    if text.count("*") != 1:
+        return "may have only one *"
+    if not text.startswith(_HTTPS):
+        return "must begin with https:// to have a *"
+    if "*" not in label:
+        return "may have a * only in the first label of its host"
+    if "." not in rest:
+        return "must have two labels after the one with the *, such as web.app"
+    if label == "*":
+        return "would allow everybody's sites: write the name of yours beside the *"
+    if not is_origin(text.replace("*", "a")) or not _LABEL.fullmatch(label.replace("*", "a")):
+        return "is not written as browsers send it, such as https://app--*.web.app"
+    return None
+
+
 class Origins:
-    """The allowed origins. `*` among them allows any."""
+    """The allowed origins: exact ones and patterns. `*` alone allows any."""
 
     def __init__(self, allowed: frozenset[str]) -> None:
         self._any = "*" in allowed
-        self._allowed = (allowed - {"*"}) | ({"null"} if self._any else set())
+        patterns = {each for each in allowed if "*" in each}
+        self._patterns = tuple(map(Pattern.of, patterns - {"*"}))
+        self._allowed = (allowed - patterns) | ({"null"} if self._any else set())
 
     def check(self, headers: Headers) -> str | None:
         """Return the request's origin, or None if it has none, such as a phone's.
@@ -84,6 +142,8 @@ class Origins:
         """
         origin = single(headers, "origin", Reason.ORIGIN_NOT_ALLOWED)
         if origin is None or origin in self._allowed:
+            return origin
+        if any(pattern.matches(origin) for pattern in self._patterns):
             return origin
         if not self._any:
             raise Refused(Reason.ORIGIN_NOT_ALLOWED)

@@ -98,8 +98,10 @@ class Detail(Enum):
     AUTH_TIME = auto()
     SUBJECT = auto()
     SIGN_IN_PROVIDER = auto()
+    TENANT = auto()
     # App Check
     NO_TOKEN = auto()
+    APP_NOT_ACCEPTED = auto()
     ALREADY_USED = auto()
     NO_ACCESS_TOKEN = auto()
     NOT_A_VERDICT = auto()

@@ -112,6 +112,7 @@ def _app_check(http: fetch.Http, settings: AppCheckSettings) -> AppCheck:
         project=settings.project,
         number=settings.project_number,
         base_url=settings.base_url,
+        apps=settings.apps,
         credentials=credentials,
     )
 

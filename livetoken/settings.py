@@ -7,8 +7,8 @@ from pathlib import Path
 
 from livetoken import limits
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.origins import host, is_loopback, is_origin
-from livetoken.policy import Policy
+from livetoken.origins import host, is_loopback, is_origin, pattern_mistake
+from livetoken.policy import Policy, project_number
 
 GEMINI = "https://generativelanguage.googleapis.com"
 FIREBASE_KEYS = (
@@ -54,12 +54,16 @@ _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 @dataclass(frozen=True)
 class AppCheckSettings:
-    """How App Check tokens are verified. With `consume`, each can be used once."""
+    """How App Check tokens are verified. With `consume`, each can be used once.
+
+    `apps` are the accepted app ids; if there are none, those of all apps of the project.
+    """
 
     project: str
     project_number: str
     base_url: str
     consume: bool
+    apps: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class _Reader:
         return Settings(
             firebase_projects=projects,
             google_client_ids=self._client_ids(policy),
-            app_check=self._app_check(app_check, projects),
+            app_check=self._app_check(app_check, policy, projects),
             limits_storage=self._storage(policy),
             api_key=self._api_key(),
             allowed_origins=self._origins(),
@@ -159,18 +163,26 @@ class _Reader:
             self._wrong("GOOGLE_CLIENT_IDS", f"{client_id} {message} {unless}")
         return client_ids
 
-    def _app_check(self, mode: str, projects: tuple[str, ...]) -> AppCheckSettings | None:
+    def _app_check(
+        self, mode: str, policy: Policy | None, projects: tuple[str, ...]
+    ) -> AppCheckSettings | None:
         base_url = self._url("APP_CHECK_BASE_URL", APP_CHECK)
         number = self._get("FIREBASE_PROJECT_NUMBER")
+        apps = policy.callers.app_check_apps if policy is not None else ()
         if number and not _PROJECT_NUMBER.fullmatch(number):
             self._wrong("FIREBASE_PROJECT_NUMBER", "is not a project number")
+        elif number:
+            for app in (each for each in apps if project_number(each) != number):
+                message = f"is not the project of {app} in callers.app_check_apps"
+                self._wrong("FIREBASE_PROJECT_NUMBER", message)
         if mode == "off":
             return None
         if not number:
             self._wrong("FIREBASE_PROJECT_NUMBER", "is required with App Check")
         if len(projects) != 1:
             self._wrong("FIREBASE_PROJECT_ID", "must be one project with App Check")
-        return AppCheckSettings(next(iter(projects), ""), number, base_url, mode == "consume")
+        project = next(iter(projects), "")
+        return AppCheckSettings(project, number, base_url, mode == "consume", apps)
 
     def _storage(self, policy: Policy | None) -> str:
         storage = self._get("LIMITS_STORAGE") or IN_MEMORY
@@ -216,7 +228,11 @@ class _Reader:
 
 def origin_mistake(origin: str) -> str | None:
     """Return what is wrong with an allowed origin (RFC 6454), or None. `*` allows any."""
-    if origin != "*" and not is_origin(origin):
+    if origin == "*":
+        return None
+    if "*" in origin:
+        return pattern_mistake(origin)
+    if not is_origin(origin):
         form = "https://app.example.com: lower case, no path, no final slash"
         return f"is not written as browsers send it, such as {form}"
     if origin.startswith("http://") and not is_loopback(host(origin)):

@@ -119,10 +119,17 @@ class Token:
         Raises:
             Refused: it is not.
         """
-        sub = self.claims.get("sub")
-        if not isinstance(sub, str) or not 1 <= len(sub) <= longest or _has_surrogate(sub):
-            self.refuse(Detail.SUBJECT)
-        return sub
+        return self.text(self.claims.get("sub"), longest, Detail.SUBJECT)
+
+    def text(self, value: object, longest: int, detail: Detail) -> str:
+        """Return a value of the claims, which must be text of 1 to `longest` characters.
+
+        Raises:
+            Refused: it is not.
+        """
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or _has_surrogate(value):
+            self.refuse(detail)
+        return value
 
     def refuse(self, detail: Detail) -> NoReturn:
         """Raise the refusal of this token."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from livetoken.caller import Caller
+from livetoken.caller import Account, Caller
 from livetoken.refusals import Detail, Reason, Refused
 
 MAX_UNDER_WAY = 32
@@ -16,10 +16,10 @@ MAX_UNDER_WAY = 32
 
 
 class UnderWay:
-    """Counts requests under way, by caller."""
+    """Counts requests under way, by account."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[Account] = Counter()
 
     @contextmanager
     def request(self, caller: Caller) -> Iterator[None]:
@@ -28,7 +28,7 @@ class UnderWay:
         Raises:
             Refused: LIMIT_REACHED.
         """
-        account = (caller.issuer, caller.sub)
+        account = caller.account
         if self._requests[account] >= MAX_UNDER_WAY:
             raise Refused(Reason.LIMIT_REACHED, Detail.TOO_MANY_UNDER_WAY, retry_after=1)
         self._requests[account] += 1

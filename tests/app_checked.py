@@ -1,5 +1,6 @@
 """Policies with App Check, and requests to a function that has one."""
 
+import json
 from typing import Any
 
 from asking import profile, refused
@@ -22,10 +23,16 @@ PROFILES = (
 )
 
 
-def rules(mode: str) -> str:
-    """A policy with App Check in a mode: off, required or consume."""
+def rules(mode: str, *apps: str) -> str:
+    """A policy with App Check in a mode: off, required or consume.
+
+    Args:
+        apps: the ids of the accepted apps; all of the project if there are none.
+    """
     everybody = "allow_anonymous = false\nrequire = { email_verified = [true] }\n"
-    return f'api_version = "v1alpha"\n[callers]\napp_check = "{mode}"\n{everybody}{PROFILES}'
+    accepted = f"app_check_apps = {json.dumps(apps)}\n" if apps else ""
+    callers = f'[callers]\napp_check = "{mode}"\n{accepted}{everybody}'
+    return f'api_version = "v1alpha"\n{callers}{PROFILES}'
 
 
 def ask(

@@ -41,6 +41,9 @@ NUMBERS = {
 """JSON that must not pass for a time. None: the JSON is fine, and the claim is refused."""
 
 NO_TEXT: tuple[Any, ...] = (..., None, True, 7, 1.5, [], {}, "")
+NO_TENANTS: tuple[Any, ...] = tuple(
+    {"sign_in_provider": "custom", "tenant": it} for it in (*NO_TEXT[1:], "t" * 65, "\ud800")
+)
 NO_PROVIDERS: tuple[Any, ...] = tuple({"sign_in_provider": it} for it in NO_TEXT[1:-1])
 
 
@@ -130,6 +133,12 @@ CLAIMS = [
         one("a sub of Google of 255 characters", None, "grace", sub="1" * 255),
         one("a sub in Unicode", None, sub="\u00e4\U0001f600"),
         one("a tenant", None, firebase={"sign_in_provider": "custom", "tenant": "t-1"}),
+        one(
+            "a tenant of 64 characters",
+            None,
+            firebase={"sign_in_provider": "custom", "tenant": "t" * 64},
+        ),
+        one("Google with a tenant", None, "grace", firebase={"tenant": 7}),
         one("a claim of 4,000 characters", None, note="a" * 4000),
         one("300 claims", None, **{f"c{n}": n for n in range(300)}),
         one("nested 100 deep", None, deep=loads("[" * 99 + "]" * 99)),
@@ -266,6 +275,7 @@ CLAIMS = [
         *each("sub", (..., "", "1" * 256, 7), "SUBJECT", "grace"),
         *each("firebase", (..., None, [], "anonymous", {}, {"tenant": "t"}), "SIGN_IN_PROVIDER"),
         *each("firebase", NO_PROVIDERS, "SIGN_IN_PROVIDER"),
+        *each("firebase", NO_TENANTS, "TENANT"),
     ),
     *family(
         "JSON of the claims",

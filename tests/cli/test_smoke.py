@@ -107,6 +107,17 @@ def test_the_given_origins_must_be_allowed_and_no_others(alone: Stack) -> None:
     assert "\n2 of 7 checks failed, 4 skipped.\n" in wide.output
 
 
+def test_an_origin_that_fits_a_pattern_must_be_allowed(alone: Stack) -> None:
+    pattern = "https://app--*.web.app"
+    with alone.running(ALLOWED_ORIGINS=f"{ORIGIN},{pattern}") as livetoken:
+        run = smoke(livetoken.function.url, "--origin", ORIGIN, "--origin", pattern)
+        other = smoke(livetoken.function.url, "--origin", "https://app-*.web.app")
+    assert (run.status, other.status) == (0, 1)
+    assert run.output.count("204 for https://app--a.web.app") == 1
+    refused = "403 ORIGIN_NOT_ALLOWED for https://app-a.web.app, not 204"
+    assert other.failed["endpoint: allowed preflight"] == refused
+
+
 # ------------------------------------------------------------------ in front of the function
 
 BODY = json.loads(bytes(answers.refused(Refused(Reason.NO_CREDENTIAL), {}).body))

@@ -51,6 +51,35 @@ def test_without_an_app_check_token_nothing_is_renewed(chromium: Browser, alone:
         assert app.asked["idToken"] == [False]
 
 
+TRACED = """async ([url, idToken, headers]) => {
+    const untraced = window.fetch;
+    window.fetch = (url, options) => {
+        const sent = new Headers(options.headers);
+        for (const [name, value] of Object.entries(headers)) sent.set(name, value);
+        return untraced(url, { ...options, headers: sent });
+    };
+    const { getToken } = await import("/clients/web/livetoken.js");
+    const source = { url, idToken: async () => idToken, appCheckToken: async () => "app-check" };
+    return getToken(source).then(({ name }) => name, ({ reason }) => reason);
+}"""
+"""Gets a token while fetch is wrapped, as Sentry and OpenTelemetry do, to add headers."""
+
+
+def test_headers_that_tracing_adds_do_not_stop_a_request(app: App) -> None:
+    """The page has no routes: Playwright would answer its preflights in the function's place."""
+    page, given = app.page.context.new_page(), app.given()
+    page.goto(app.page.url)
+
+    def get(**headers: str) -> str:
+        found: str = page.evaluate(TRACED, [given["url"], given["idTokens"][0], headers])
+        return found
+
+    span = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+    tracing = {"sentry-trace": f"{span}-1", "traceparent": f"00-{span}-01", "tracestate": "v=1"}
+    assert get(baggage="sentry-environment=production", **tracing).startswith("auth_tokens/")
+    assert get(other="1") == "UNREACHABLE"
+
+
 def test_an_error_has_all_fields_of_the_answer(chromium: Browser, alone: Stack) -> None:
     with an_app(chromium, alone, limit="1/hour") as app:
         app.get()

@@ -50,6 +50,21 @@ def is_origin(text: str) -> bool:
     )
 
 
+def fits(text: str) -> bool:
+    """Whether a text is one of the origins `https://app--*.web.app`."""
+    scheme, slashes, host = text.partition("://")
+    labels = host.split(".")
+    if (scheme, slashes, labels[1:]) != ("https", "://", ["web", "app"]):
+        return False
+    label = labels[0]
+    return (
+        label[:5] == "app--"
+        and 5 < len(label) < 64
+        and set(label) <= set(string.ascii_lowercase + string.digits + "-")
+        and label[-1] != "-"
+    )
+
+
 def body(data: bytes) -> tuple[str, str | None, bool] | None:
     """The profile, the handle, and whether the body is of the Firebase callable protocol."""
     fields = _object(data)
@@ -88,8 +103,8 @@ def key_id(text: str) -> str | None:
     return kid if is_right and isinstance(kid, str) and kid else None
 
 
-def caller(payload: bytes, genuine: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """The issuer, the subject and whether the account is anonymous.
+def caller(payload: bytes, genuine: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The issuer, the tenant, the subject and whether the account is anonymous.
 
     Args:
         payload: the claims of a token whose signature is right.
@@ -101,8 +116,9 @@ def caller(payload: bytes, genuine: Mapping[str, Any]) -> tuple[str, str, bool] 
     firebase = "firebase" in genuine
     right = [genuine["iss"]] if firebase else ["https://accounts.google.com", "accounts.google.com"]
     sub, azp = claims.get("sub"), claims.get("azp", claims.get("aud"))
-    provider = claims.get("firebase")
-    provider = provider.get("sign_in_provider") if isinstance(provider, dict) else None
+    about = claims.get("firebase")
+    about = about if firebase and isinstance(about, dict) else {}
+    provider, tenant = about.get("sign_in_provider"), about.get("tenant", "none")
     if (
         claims.get("iss") not in right
         or claims.get("aud") != genuine["aud"]
@@ -110,9 +126,8 @@ def caller(payload: bytes, genuine: Mapping[str, Any]) -> tuple[str, str, bool] 
         or not _is_past(claims.get("nbf", 1))
         or not _is_time(claims.get("exp"))
         or claims["exp"] <= NOW - SKEW
-        or not isinstance(sub, str)
-        or not 1 <= len(sub) <= (128 if firebase else 255)
-        or any(unicodedata.category(each) == "Cs" for each in sub)
+        or not _is_text(sub, 128 if firebase else 255)
+        or not _is_text(tenant, 64)
     ):
         return None
     if firebase:
@@ -121,7 +136,8 @@ def caller(payload: bytes, genuine: Mapping[str, Any]) -> tuple[str, str, bool] 
         is_right = azp == claims["aud"] or (
             isinstance(azp, str) and azp.endswith(".apps.googleusercontent.com")
         )
-    return (right[0], sub, firebase and provider == "anonymous") if is_right else None
+    named = (right[0], about.get("tenant"), sub)
+    return (*named, provider == "anonymous") if is_right else None
 
 
 def document(data: bytes) -> dict[str, Any] | None:
@@ -257,6 +273,14 @@ def _deep_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
+
+
+def _is_text(value: object, longest: int) -> bool:
+    return (
+        isinstance(value, str)
+        and 1 <= len(value) <= longest
+        and not any(unicodedata.category(each) == "Cs" for each in value)
+    )
 
 
 def _is_time(value: object) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from app_checked import ACCOUNT_MODULES, HEADER, ask, refused_as, rules
-from asking import imported
+from asking import function_of, imported, refused
 from cryptography.hazmat.primitives.asymmetric import rsa
 from stack import Stack, stack, until
 from unfit_keys import SHORT, STRANGER, UNFIT, unfit_keys
@@ -137,6 +137,43 @@ def test_another_audience_is_refused(guard: Stack, aud: Any) -> None:
 
 def test_an_expired_token_is_refused(guard: Stack) -> None:
     assert refused_as(guard, guard.app_check.token(exp=NOW - 60)) == "EXPIRY"
+
+
+# ------------------------------------------------------------------ which app
+
+WEB, PHONE = "1:123456789012:web:0123456789abcdef", "1:123456789012:android:fedcba9876543210"
+only_two_apps = function_of(rules("required", WEB, PHONE))
+
+
+@pytest.mark.parametrize("app", [WEB, PHONE])
+def test_an_accepted_app_passes(only_two_apps: Stack, app: str) -> None:
+    assert ask(only_two_apps, only_two_apps.app_check.token(sub=app)).status == 200
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        *("1:123456789012:web:fedcba9876543210", "1:123456789012:ios:0123456789abcdef"),
+        *("1:999999999999:web:0123456789abcdef", f"{WEB} ", f"{WEB}0", WEB[:-1], WEB.upper()),
+        *(f"{WEB},{PHONE}", "*", "1:123456789012:web:*"),
+    ],
+)
+def test_another_app_of_the_project_is_refused(only_two_apps: Stack, app: str) -> None:
+    token = only_two_apps.app_check.token(sub=app)
+    line = refused(only_two_apps, Reason.APP_CHECK_FAILED, headers={HEADER: token})
+    assert (line["detail"], line["rule"]) == ("APP_NOT_ACCEPTED", "callers.app_check_apps")
+
+
+def test_without_a_list_every_app_of_the_project_passes(guard: Stack) -> None:
+    for app in (WEB, PHONE, "1:123456789012:web:fedcba9876543210"):
+        assert ask(guard, guard.app_check.token(sub=app)).status == 200
+
+
+def test_an_app_is_read_from_verified_tokens_only(only_two_apps: Stack) -> None:
+    service = only_two_apps.app_check
+    forged = service.sign(service.claims(), key=STRANGER)
+    assert refused_as(only_two_apps, forged) == "SIGNATURE"
+    assert refused_as(only_two_apps, service.token(iss=f"{ISSUER}/999999999999")) == "ISSUER"
 
 
 # ------------------------------------------------------------------ whose token, whose key

@@ -55,6 +55,7 @@ class Part:
             project="demo-livetoken",
             number="123456789012",
             base_url=url,
+            apps=(),
             credentials=self,
         )
 

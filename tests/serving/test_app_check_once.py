@@ -50,6 +50,17 @@ def test_a_second_use_is_refused(consuming: Stack) -> None:
     assert consuming.metadata.scopes == ("https://www.googleapis.com/auth/firebase",)
 
 
+def test_a_token_of_another_app_is_not_used_up(alone: Stack) -> None:
+    """Its app can still use it: somebody else's app must not pay for a request to us."""
+    with alone.running(rules("consume", "1:123456789012:web:fedcba9876543210")) as livetoken:
+        token = livetoken.app_check.token()
+        assert refused_as(livetoken, token) == "APP_NOT_ACCEPTED"
+        assert not livetoken.app_check.checks
+        accepted = livetoken.app_check.token(sub="1:123456789012:web:fedcba9876543210")
+        assert ask(livetoken, accepted).status == 200
+        assert len(livetoken.app_check.checks) == 1
+
+
 def test_a_used_token_has_no_other_spelling(consuming: Stack) -> None:
     """Bits that base64 leaves unused would make it another text for Google's used-once check."""
     token = consuming.app_check.token()

@@ -82,6 +82,7 @@ BAD: dict[str, tuple[str | None, ...]] = {
     "ALLOWED_ORIGINS": (
         *("app.example.com", "https://app.example.com/", "https://App.example.com", "null"),
         *("https://app.example.com:443", "https://*.example.com", "http://app.example.com"),
+        *("https://app*.com", "https://app.*.com", "https://a*b*.web.app", "http://a*.web.app"),
         *("http://[1]", "https://[::::]", "https://app.example.com:99999", "https://256.1.1.1"),
     ),
 }
@@ -189,6 +190,22 @@ def test_without_app_check_neither_is_needed() -> None:
 def test_a_project_number_is_a_number(mode: str, number: str) -> None:
     wrong = wrong_variables(with_app_check(mode), FIREBASE_PROJECT_NUMBER=number)
     assert wrong == ["FIREBASE_PROJECT_NUMBER"]
+
+
+def test_apps_must_be_of_the_project() -> None:
+    """Apps of another project can never get a token of this one, so that nobody would pass."""
+    ours, theirs = "1:123456789012:web:abc", "1:999999999999:ios:abc"
+    both = replace(
+        UNLIMITED, callers=CallerRules(app_check="required", app_check_apps=(ours, theirs))
+    )
+    with pytest.raises(Mistakes) as found:
+        Settings.read(ENVIRONMENT, both)
+    said = f"is not the project of {theirs} in callers.app_check_apps"
+    assert [str(each) for each in found.value.mistakes] == [f"FIREBASE_PROJECT_NUMBER: {said}"]
+    for number in ("project", "", None):  # which is one mistake, not three
+        assert wrong_variables(both, FIREBASE_PROJECT_NUMBER=number) == ["FIREBASE_PROJECT_NUMBER"]
+    right = replace(UNLIMITED, callers=CallerRules(app_check="consume", app_check_apps=(ours,)))
+    assert wrong_variables(right) == []
 
 
 # ------------------------------------------------------------------ limits

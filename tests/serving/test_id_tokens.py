@@ -69,6 +69,13 @@ def test_both_spellings_of_googles_issuer_name_one_person(livetoken: Stack) -> N
 
 # ------------------------------------------------------------------ claims
 
+
+def in_tenant(tenant: object) -> dict[str, Any]:
+    """The claim of Firebase for a user of a tenant."""
+    return {"sign_in_provider": "password", "tenant": tenant}
+
+
+NO_TENANTS: list[Any] = [None, "", 7, True, [], ["shop"], {}, "t" * 65, "\ud800"]
 NO_PROVIDERS: list[Any] = [..., [], "anonymous", {}, {"sign_in_provider": None}]
 
 
@@ -81,6 +88,7 @@ NO_PROVIDERS: list[Any] = [..., [], "anonymous", {}, {"sign_in_provider": None}]
         *(("ada", {"auth_time": at}, "AUTH_TIME") for at in (..., NOW + 3600, "yesterday")),
         ("ada", {"sub": "u" * 129}, "SUBJECT"),
         *(("ada", {"firebase": it}, "SIGN_IN_PROVIDER") for it in NO_PROVIDERS),
+        *(("ada", {"firebase": in_tenant(it)}, "TENANT") for it in NO_TENANTS),
         ("grace", {"iss": "https://accounts.google.com.evil.example"}, "ISSUER"),
         ("grace", {"iss": "http://accounts.google.com"}, "ISSUER"),
         ("grace", {"aud": "999-evil.apps.googleusercontent.com"}, "AUDIENCE"),
