@@ -61,7 +61,7 @@ const BY_REASON = {
   },
   GEMINI_REFUSED: {
     says: "Gemini rejected livetoken’s request.",
-    todo: "Tell the operators: the API key, the billing or the policy is wrong; the log says which.",
+    todo: "Tell the operators: the log says whether it is the API key, the billing, the region or the policy.",
   },
   INTERNAL: {
     says: "An unexpected error occurred in livetoken.",

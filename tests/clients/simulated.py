@@ -48,7 +48,7 @@ def profile(model: str) -> Profile:
         "inputAudioTranscription": {},
     }
     body = {"uses": 1, "bidiGenerateContentSetup": setup}
-    return Profile("default", model, 1800, 60, (), (), (), (), body)
+    return Profile("default", model, 1800, 60, (), "", (), (), (), body)
 
 
 class Oddities(Mapping[int, Oddity]):
