@@ -22,7 +22,7 @@ async def main() -> None:
     """Print milliseconds a use for each number of callers."""
     limiter, counted = Limiter("async+memory://"), 0
     limit = Limit(30, 3600)
-    profile = Profile("default", "none", 1800, 60, (limit,), (), (), (), {})
+    profile = Profile("default", "none", 1800, 60, (limit,), "", (), (), (), {})
 
     async def use(number: int) -> None:
         caller = Caller("issuer", f"sub-{number}", False, {}, None)

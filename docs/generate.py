@@ -22,9 +22,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import openapi  # noqa: E402  # after the path
+from explanations import REMEDIES, VARIABLES, WHEN  # noqa: E402  # after the path
 
 from emulator.reports import REPORTS  # noqa: E402  # after the path
-from livetoken import gemini, refusals, request, settings, under_way  # noqa: E402  # after the path
+from livetoken import refusals, settings  # noqa: E402  # after the path
 from livetoken.cli import advice  # noqa: E402  # after the path
 from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
 
@@ -35,89 +36,6 @@ PART = re.compile(
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCHEMA = json.loads((ROOT / "docs/policy.schema.json").read_text(encoding="utf-8"))
-
-WHEN = {
-    "INVALID_REQUEST": "the body is not JSON, is not an object, has a name twice, an unknown field,"
-    " a wrong type or a `resume` that is malformed or not allowed by the profile, or did not arrive"
-    f" whole within {request.BODY_TIMEOUT:.0f} s",
-    "NO_CREDENTIAL": "no `Authorization` header, or not exactly one `Bearer` token in it",
-    "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience"
-    " or claims",
-    "ID_TOKEN_EXPIRED": "genuine, but past its `exp`: refresh it and ask again",
-    "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired, already used, or of an"
-    " app that is not accepted: get a fresh one",
-    "ORIGIN_NOT_ALLOWED": "the `Origin` header names an origin that `ALLOWED_ORIGINS` does not"
-    " allow",
-    "NOT_ALLOWED": "a rule of the policy refuses this caller",
-    "UNKNOWN_PROFILE": "the policy has no profile of that name",
-    "METHOD_NOT_ALLOWED": "the method is not `POST`",
-    "BODY_TOO_LARGE": f"the body is over {request.MAX_BODY // 1024} KiB",
-    "UNSUPPORTED_MEDIA_TYPE": "the body is not declared as `application/json`",
-    "LIMIT_REACHED": "this caller reached their limit for the profile, or has"
-    f" {under_way.MAX_UNDER_WAY} requests under way",
-    "GEMINI_QUOTA": "your project's Gemini quota is used up, for a minute or for the day",
-    "GEMINI_REFUSED": "Gemini refused the key, its project, the location or the policy; logged as"
-    " an error",
-    "INTERNAL": "an unexpected error",
-    "KEYS_UNAVAILABLE": "the issuer's signing keys cannot be fetched",
-    "GEMINI_UNAVAILABLE": "Gemini cannot be reached, answers 408, 409, 425, 499 or 5xx, or answers"
-    " something that is not a token",
-    "APP_CHECK_UNAVAILABLE": "App Check's keys or its single-use check cannot be reached",
-    "LIMITS_UNAVAILABLE": "the limits' storage is down; nothing is minted",
-    "GEMINI_TIMEOUT": f"Gemini did not answer within {gemini.DEADLINE:.0f} s",
-}
-"""When each reason is given."""
-
-VARIABLES = {
-    "GEMINI_API_KEY": ("the key that mints; never logged, never returned", "required"),
-    "FIREBASE_PROJECT_ID": (
-        "project ids, comma-separated, whose Firebase ID tokens are accepted",
-        "none",
-    ),
-    "GOOGLE_CLIENT_IDS": (
-        "OAuth client ids, comma-separated, accepted as `aud` of Google ID tokens",
-        "none",
-    ),
-    "FIREBASE_PROJECT_NUMBER": ("the issuer of App Check tokens", "required with App Check"),
-    "ALLOWED_ORIGINS": (
-        "[browser origins](#allowed-origins), comma-separated: exact, or with one `*` inside the"
-        " first label of the host (`https://app--*.web.app`); a lone `*` means any",
-        "none",
-    ),
-    "POLICY_FILE": ("the policy", "`policy.toml`"),
-    "LIMITS_STORAGE": (
-        "where limits are counted: `async+memory://` in each instance separately, or"
-        " `async+redis://…` for all instances together",
-        f"`{settings.IN_MEMORY}`",
-    ),
-    "GOOGLE_GEMINI_BASE_URL": ("where to mint", f"`{settings.GEMINI}`"),
-    "FIREBASE_KEYS_URL": ("Firebase's signing keys", "Google's"),
-    "GOOGLE_KEYS_URL": ("Google's signing keys", "Google's"),
-    "APP_CHECK_BASE_URL": (
-        "App Check: its keys are at `/v1/jwks`, its single-use check beside",
-        f"`{settings.APP_CHECK}`",
-    ),
-    "GOOGLE_CLOUD_PROJECT": ("whose traces the log links to", "the first Firebase project"),
-}
-"""What each variable means, and its default."""
-
-REMEDIES = {
-    "MODEL_GONE": "use another model",
-    "MODEL_LEGACY": "plan the change to another model",
-    "TEXT_MODALITY": 'write `["AUDIO"]`, and get text with `output_audio_transcription = {}`',
-    "NO_INSTRUCTION": "say what the model is for and what it must not talk about",
-    "OPEN_INSTRUCTION": "lock the instruction, or give the profile to few people and a small limit",
-    "OPEN_TOOLS": "list the tools in `config`, or give the profile to few people and a small limit",
-    "SELF_CHOSEN_CLAIM": "set a custom claim and name that, or keep `max_length` very small",
-    "UNUSED_CLAIM": "remove the claim, or name it in the instruction",
-    "NO_COMPRESSION": "add compression, or set `expires_in` to at most 15 minutes",
-    "NO_RESUMPTION": "add resumption, or set `expires_in` to at most 10 minutes",
-    "NO_LIMIT": "add a `limit`",
-    "LIMIT_OF_NOBODY": "refuse anonymous accounts, or require App Check",
-    "IDLE_LIMIT": "give the longer time more tokens than the shorter, or remove one of the two",
-    "UNVERIFIED_EMAIL": "add `email_verified = [true]` to the rules",
-}
-"""What to do about each warning."""
 
 
 class Incomplete(Exception):
@@ -331,7 +249,7 @@ def _settings(schema: Any, names: tuple[str, ...], path: str) -> Iterator[tuple[
         inner = _resolved(described)
         values = _values(inner, is_required=name in schema.get("required", ()))
         yield f"`{path}{name}`", values, inner.get("description", "")
-        if name == "config":
+        if name in ("config", "defaults"):
             continue
         yield from _settings(inner, names, f"{path}{name}.")
         tables = inner.get("additionalProperties")

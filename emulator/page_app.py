@@ -88,7 +88,7 @@ class Page:
 
     async def _setup(self, _: Request) -> Response:
         source = lock.read_source(self.policy_file)
-        configs = policy_file.configs(policy_file.parse(source))
+        configs = policy_file.configs(source)
         facts = check.describe(compile_policy(source), configs)
         return JSONResponse(
             {

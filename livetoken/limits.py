@@ -96,7 +96,7 @@ class Limiter:
                 uses.append(use)
                 if use.count > limit.amount:
                     wait = max(1, int(use.window_end - self._now()) + 1)
-                    rule = f"{profile.path}.limit"
+                    rule = profile.limit_path
                     raise Refused(Reason.LIMIT_REACHED, retry_after=wait, rule=rule)
             yield
         except Refused as refusal:

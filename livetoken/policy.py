@@ -97,8 +97,9 @@ class CallerRules:
 class Profile:
     """What one token may do.
 
-    `expires_in` and `start_within` are in seconds. `client_may_set` names fields of the config that
-    the client may set itself. `body` is the request to Gemini without its times.
+    `expires_in` and `start_within` are in seconds. `limit_path` is the path of `limits` in the
+    policy, for the log. `client_may_set` names fields of the config that the client may set itself.
+    `body` is the request to Gemini without its times.
     """
 
     name: str
@@ -106,15 +107,11 @@ class Profile:
     expires_in: int
     start_within: int
     limits: tuple[Limit, ...]
+    limit_path: str
     require: tuple[Requirement, ...]
     claims: tuple[ClaimText, ...]
     client_may_set: tuple[str, ...]
     body: Mapping[str, Any]
-
-    @property
-    def path(self) -> str:
-        """The profile's path in the policy, for the log."""
-        return f"profiles.{self.name}"
 
     def check(self, caller: Caller) -> None:
         """Check that the caller may have this profile.

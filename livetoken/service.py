@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from livetoken import callers, decisions, fetch, keys, lock
+from livetoken import callers, cautions, decisions, fetch, keys, lock
 from livetoken.app_check import AppCheck, NoAppCheck
 from livetoken.callers import Callers
 from livetoken.gemini import Gemini
@@ -47,12 +47,15 @@ class Service:
             Mistakes: every mistake in either, those of the environment first.
         """
         try:
-            policy = lock.load(policy_file(environ), _warn)
+            policy = lock.load(policy_file(environ), _warn_of_lock)
         except Mistakes as error:
             raise Mistakes(
                 [*Settings.mistakes(environ, error.app_check), *error.mistakes]
             ) from None
-        return cls._build(Settings.read(environ, policy), policy)
+        settings = Settings.read(environ, policy)
+        for each in cautions.of(policy, settings):
+            _warn(f"{policy_file(environ)}: {each}")
+        return cls._build(settings, policy)
 
     @classmethod
     def _build(cls, settings: Settings, policy: Policy) -> "Service":
@@ -118,4 +121,8 @@ def _app_check(http: fetch.Http, settings: AppCheckSettings) -> AppCheck:
 
 
 def _warn(message: str) -> None:
-    decisions.write({"severity": "WARNING", "message": f"{message}: run python -m livetoken lock"})
+    decisions.write({"severity": "WARNING", "message": message})
+
+
+def _warn_of_lock(message: str) -> None:
+    _warn(f"{message}: run python -m livetoken lock")

@@ -18,6 +18,8 @@ GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
 APP_CHECK = "https://firebaseappcheck.googleapis.com"
 IN_MEMORY = "async+memory://"
 
+DEFAULT_FILE = Path("policy.toml")
+
 VARIABLES = (
     "GEMINI_API_KEY",
     "FIREBASE_PROJECT_ID",
@@ -107,7 +109,7 @@ class Settings:
 
 def policy_file(environ: Mapping[str, str]) -> Path:
     """Return the path of the policy."""
-    return Path(environ.get("POLICY_FILE") or "policy.toml")
+    return Path(environ.get("POLICY_FILE") or DEFAULT_FILE)
 
 
 class _Reader:

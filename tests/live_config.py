@@ -11,7 +11,8 @@ from google.genai import _tokens_converters
 
 from emulator import fields, messages
 
-MODEL = "gemini-3.8-live"
+MODEL = "gemini-9-live"
+"""A model that nothing is known about, so that a config may set every field."""
 
 Path = tuple[str, ...]
 

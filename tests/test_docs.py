@@ -25,7 +25,7 @@ def policies(page: str) -> list[str]:
     return re.findall(r"^```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-TUTOR, DOMAIN, KIOSK, AGENT = policies("docs/policy.md")
+SHARED, TUTOR, DOMAIN, KIOSK, AGENT = policies("docs/policy.md")
 (README,) = policies("README.md")
 
 
@@ -36,7 +36,7 @@ def test_every_generated_part_of_the_docs_is_current() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("source", [README, TUTOR, DOMAIN, KIOSK, AGENT])
+@pytest.mark.parametrize("source", [README, SHARED, TUTOR, DOMAIN, KIOSK, AGENT])
 def test_a_policy_of_the_docs_has_no_mistake_and_fits_the_schema(source: str) -> None:
     Draft7Validator(SCHEMA).validate(tomllib.loads(source))
     assert mistakes(source) == []

@@ -19,6 +19,7 @@ OWNERS = {"policy.toml", "policy.lock.json"}
 def served(root: Path = ROOT) -> set[str]:
     """The files that serve, and all that a deploy may upload, by their paths in the repository."""
     code = {*root.glob("livetoken/*.py"), *root.glob("livetoken/compile/*.py")}
+    code.add(root / "livetoken/compile/models.toml")
     modules = {str(file.relative_to(root)) for file in code} - {"livetoken/__main__.py"}
     return {"main.py", "requirements.txt", *OWNERS, *modules}
 

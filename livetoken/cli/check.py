@@ -1,15 +1,20 @@
 """What `check` prints: what each profile allows, with warnings, as text or as JSON."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, TypeAlias
 
-from livetoken.cli import advice
+from livetoken import lock
+from livetoken.cli.advice.callers import excludes_anonymous
+from livetoken.compile import models
 from livetoken.constraint import FIELDS
 from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile
+from livetoken.settings import DEFAULT_FILE
 
 WIDTH = 100  # characters
 
@@ -30,13 +35,15 @@ _Row: TypeAlias = tuple[str, str]
 
 
 def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
-    """Return what a policy allows, with its warnings.
+    """Return what a policy allows.
 
     `default_profile` is the profile of a request that does not name one, or None. Times are in
     seconds. `locked` lists the fields that the config sets, `locked_empty` the fields of the setup
     that it leaves out, `open` those that the client may set. `cost` is how long sessions can last:
-    that of one token, and all that one caller can start in a window of each limit.
+    that of one token, and all that one caller can start in a window of each limit. `model_facts`
+    is the day as of which the models' facts are known, and its age in days.
     """
+    as_of = models.facts().as_of
     return {
         "api_version": policy.api_version,
         "default_profile": DEFAULT_PROFILE if DEFAULT_PROFILE in policy.profiles else None,
@@ -44,7 +51,7 @@ def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
             name: _allowed(policy.callers, profile, configs[name])
             for name, profile in policy.profiles.items()
         },
-        "warnings": [asdict(each) for each in advice.of(policy, configs)],
+        "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
 
@@ -54,7 +61,8 @@ def _allowed(callers: CallerRules, profile: Profile, config: Facts) -> dict[str,
     return {
         "model": profile.model,
         "who_may": {
-            "allow_anonymous": callers.allow_anonymous,
+            "allow_anonymous": callers.allow_anonymous
+            and not excludes_anonymous((*callers.require, *profile.require)),
             "app_check": callers.app_check,
             "app_check_apps": callers.app_check_apps,
             "max_auth_age_seconds": callers.max_auth_age,
@@ -88,18 +96,21 @@ def as_text(facts: Facts) -> str:
     lines: list[str] = []
     for name, allowed in facts["profiles"].items():
         lines += [name, *_table(_rows(facts["api_version"], allowed)), ""]
-    if facts["default_profile"] is None:
-        lines += [f"There is no profile {DEFAULT_PROFILE}: every request must name one.", ""]
     if facts["warnings"]:
         lines += ["Warnings", *_table(_warnings(facts["warnings"])), ""]
-    path, current = facts["lock"]["path"], facts["lock"]["current"]
-    lines += _wrapped(f"{path} is current." if current else stale(path), WIDTH)
-    return "\n".join(lines)
+    known = facts["model_facts"]
+    age = _count(known["days"], "day")
+    lines.append(f"What check knows of models is as of {known['as_of']}, {age} ago.")
+    current = f"{facts['lock']['path']} is current."
+    said = current if facts["lock"]["current"] else stale(Path(facts["policy"]))
+    return "\n".join([*lines, *_wrapped(said, WIDTH)])
 
 
-def stale(lock: Path | str) -> str:
-    """Return the sentence for a lock that is not what the policy compiles to."""
-    return f"{lock} is not current. Run: python -m livetoken lock"
+def stale(policy_file: Path) -> str:
+    """Return the sentence for a lock that is not what its policy compiles to."""
+    option = "" if policy_file == DEFAULT_FILE else f" --policy {shlex.quote(str(policy_file))}"
+    command = f"python -m livetoken lock{option}"
+    return f"{lock.path_for(policy_file)} is not current. Run: {command}"
 
 
 def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:

@@ -5,15 +5,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from livetoken import lock
-from livetoken.cli import check, preflight
+from livetoken import cautions, lock
+from livetoken.cli import advice, check, preflight
 from livetoken.cli.smoke import add_options
 from livetoken.cli.smoke.checks import run
-from livetoken.compile import policy_file, schema
+from livetoken.compile import policy_file, schema, toml_source
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistake, Mistakes
 from livetoken.policy import Policy
@@ -61,11 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     policy, text = _compiled(options.policy)
+    source = lock.read_source(options.policy)
+    configs = policy_file.configs(source)
+    warnings = advice.of(policy, configs, toml_source.parse(source))
     where = lock.path_for(options.policy)
     facts = {
         "policy": str(options.policy),
         "lock": {"path": str(where), "current": _is_current(options.policy, text)},
-        **check.describe(policy, _configs(options.policy)),
+        **check.describe(policy, configs),
+        "warnings": [asdict(each) for each in warnings],
     }
     print(json.dumps(facts, indent=2) if options.json else check.as_text(facts))
     return 0
@@ -78,7 +84,7 @@ def _lock(options: argparse.Namespace) -> int:
         print(f"{where} is current.")
         return 0
     if options.check:
-        print(check.stale(where), file=sys.stderr)
+        print(check.stale(options.policy), file=sys.stderr)
         return 1
     try:
         where.write_text(text, encoding="utf-8")
@@ -98,15 +104,32 @@ def _preflight(options: argparse.Namespace) -> int:
     environ = preflight.read(options.environment)
     file = policy_path(environ)
     variables = {**environ, "GEMINI_API_KEY": "a-secret"}
+    in_variables, in_policy = partial(_in_file, options.environment), partial(_in_file, file)
     try:
         policy, text = _compiled(file)
     except Mistakes as error:
-        raise Mistakes([*error.mistakes, *Settings.mistakes(variables, error.app_check)]) from None
-    settings = Settings.read(variables, policy)
+        others = Settings.mistakes(variables, error.app_check)
+        raise Mistakes([*in_policy(error.mistakes), *in_variables(others)]) from None
+    try:
+        settings = Settings.read(variables, policy)
+    except Mistakes as error:
+        raise Mistakes(in_variables(error.mistakes)) from None
     if not _is_current(file, text):
-        raise Mistakes([Mistake("lock", check.stale(lock.path_for(file)))])
+        raise Mistakes([Mistake("lock", check.stale(file))])
+    for each in in_policy(cautions.of(policy, settings)):
+        print(f"warning: {each}", file=sys.stderr)
     print(preflight.facts(file, policy, settings))
     return 0
+
+
+def _in_file(file: Path, mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """Return mistakes with the name of their file."""
+    return [
+        Mistake(str(file), each.message.removeprefix(f"{file} "))
+        if each.path == "policy"
+        else Mistake(f"{file}: {each.path}", each.message)
+        for each in mistakes
+    ]
 
 
 def _smoke(options: argparse.Namespace) -> int:
@@ -118,7 +141,7 @@ def _smoke(options: argparse.Namespace) -> int:
 
 
 def _configs(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    return policy_file.configs(policy_file.parse(lock.read_source(path)))
+    return policy_file.configs(lock.read_source(path))
 
 
 def _compiled(path: Path) -> tuple[Policy, str]:

@@ -24,7 +24,8 @@ from google import genai
 from google.genai import types
 from google.genai.errors import ExperimentalWarning
 
-from livetoken.compile import policy_file
+from livetoken.compile import claims, defaults, policy_file, toml_source
+from livetoken.compile.defaults import Origin
 from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
 from livetoken.compile.strict import Found, Path, nodes
 from livetoken.constraint import FIELDS, SETUP, mask
@@ -44,7 +45,7 @@ def compile_policy(source: bytes) -> Policy:
     Raises:
         Mistakes: every mistake in the policy.
     """
-    return compile_document(policy_file.parse(source))
+    return compile_document(toml_source.parse(source))
 
 
 def compile_document(document: Mapping[str, Any]) -> Policy:
@@ -53,13 +54,16 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
     Raises:
         Mistakes: every mistake in the policy.
     """
-    table, found = policy_file.read(document)
+    whole = defaults.merged(document)
+    table, found = policy_file.read(whole)
     version = "v1alpha" if table is None else table.api_version
     bodies: dict[str, Body] = {}
     with _without_variables():
-        for name, config in policy_file.configs(document).items():
+        for name, config in policy_file.configs_in(whole).items():
             at = ("profiles", name, "config")
-            model = "none" if table is None else table.profiles[name].model
+            if any(at[: len(path)] == path for path, _ in found):
+                continue  # no part of it was checked
+            model = "none" if table is None else str(table.profiles[name].model)
             try:
                 wrong = {_to_a_list(config, path[3:]) for path, _ in found if path[:3] == at}
                 bodies[name], more = _compile(version, model, _without(config, wrong))
@@ -67,9 +71,10 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
             except RecursionError:
                 found.append((at, "is nested too deeply"))
     if table is None or found:
-        mistakes = (Mistake(dotted(*path), message) for path, message in found)
+        said = defaults.as_written(found, document)
+        mistakes = (Mistake(dotted(*path), message) for path, message in said)
         raise Mistakes(mistakes, policy_file.app_check(document))
-    return _decided(table, bodies)
+    return _decided(table, bodies, defaults.origin(document))
 
 
 def _to_a_list(value: Any, path: Path) -> Path:
@@ -79,7 +84,7 @@ def _to_a_list(value: Any, path: Path) -> Path:
     return (path[0], *_to_a_list(value.get(path[0]), path[1:]))
 
 
-def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
+def _decided(table: PolicyTable, bodies: Mapping[str, Body], written: Origin) -> Policy:
     """Return the decided policy."""
     callers = table.callers
     return Policy(
@@ -87,28 +92,30 @@ def _decided(table: PolicyTable, bodies: Mapping[str, Body]) -> Policy:
         callers=CallerRules(
             callers.allow_anonymous,
             callers.app_check,
-            _requirements(callers.require, "callers"),
+            _requirements(callers.require, written, "callers"),
             callers.max_auth_age,
             callers.app_check_apps,
         ),
         profiles={
-            name: _profile(name, profile, bodies[name]) for name, profile in table.profiles.items()
+            name: _profile(name, profile, bodies[name], written)
+            for name, profile in table.profiles.items()
         },
     )
 
 
-def _profile(name: str, table: ProfileTable, body: Body) -> Profile:
-    left_open = mask(table.client_may_set)
+def _profile(name: str, table: ProfileTable, body: Body, written: Origin) -> Profile:
+    left_open, at = mask(table.client_may_set), ("profiles", name)
     return Profile(
         name=name,
-        model=table.model,
+        model=str(table.model),
         expires_in=table.expires_in,
         start_within=table.start_within or min(START_WITHIN, table.expires_in),
         limits=table.limit,
-        require=_requirements(table.require, "profiles", name),
+        limit_path=dotted(*written((*at, "limit"))),
+        require=_requirements(table.require, written, *at),
         claims=tuple(
             ClaimText(
-                claim, each.max_length, each.default, dotted("profiles", name, "claims", claim)
+                claim, each.max_length, each.default, dotted(*written((*at, "claims", claim)))
             )
             for claim, each in table.claims.items()
         ),
@@ -117,10 +124,12 @@ def _profile(name: str, table: ProfileTable, body: Body) -> Profile:
     )
 
 
-def _requirements(table: Mapping[str, Any], *above: str) -> tuple[Requirement, ...]:
+def _requirements(
+    table: Mapping[str, Any], written: Origin, *above: str
+) -> tuple[Requirement, ...]:
     return tuple(
-        Requirement(claim, tuple(accepted), dotted(*above, "require", *path))
-        for path, claim, accepted in policy_file.claims(table)
+        Requirement(claim, tuple(accepted), dotted(*written((*above, "require", *path))))
+        for path, claim, accepted in claims.claims(table)
     )
 
 

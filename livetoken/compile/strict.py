@@ -7,8 +7,9 @@ as text, and any word for an enum.
 
 import base64
 import math
+import re
 import types as builtin_types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from enum import Enum
@@ -33,10 +34,11 @@ LEFT_OUT: Mapping[tuple[str, str], str] = {
     ("LiveConnectConfig", "http_options"): "configures the client, not the session",
     ("LiveConnectConfig", "generation_config"): "write its fields here, one level up",
     ("SessionResumptionConfig", "handle"): "belongs to one session, not to a policy",
+    ("Schema", "additional_properties"): "Gemini Live refuses it: leave it out",
 }
 """Fields of the SDK that cannot be part of a policy, and why."""
 
-_WIDER: Mapping[tuple[str, str], Any] = {
+WIDER: Mapping[tuple[str, str], Any] = {
     ("LiveConnectConfig", "tools"): list[types.Tool],
     ("LiveConnectConfig", "response_modalities"): list[types.Modality],
     ("LiveConnectConfig", "system_instruction"): (
@@ -48,7 +50,7 @@ _WIDER: Mapping[tuple[str, str], Any] = {
 _TAG = f"arm {token_hex(8)} "
 """Begins the label of an arm of a union, which is in pydantic's locations and is not a key."""
 
-_REQUIRED = {("LiveConnectConfig", "response_modalities")}
+IN_CAPITALS = "write it in capitals:"
 
 _MESSAGES = {
     "missing": "is required",
@@ -67,6 +69,23 @@ _MESSAGES = {
     "recursion_loop": "is nested too deeply",
 }
 """What to say of pydantic's errors, by their type."""
+
+
+class Unknown(str):
+    """The message about an unknown key.
+
+    `close` is the known key that it is close to, or None. If it `is_certain`, it is that key in
+    another spelling.
+    """
+
+    close: str | None
+    is_certain: bool
+
+    @classmethod
+    def of(cls, message: str, close: str | None, *, is_certain: bool = False) -> Self:
+        made = cls(message)
+        made.close, made.is_certain = close, is_certain
+        return made
 
 
 class Invalid(ValueError):
@@ -88,7 +107,10 @@ class Table(BaseModel):
 
     @classmethod
     def rules(cls, table: Mapping[str, Any]) -> Iterator[Found]:
-        """Yield the mistakes that single keys cannot tell. `table` is as written, unchecked."""
+        """Yield the mistakes that single keys cannot tell. `table` is as written, unchecked.
+
+        A mistake is left out if there is another at its path or above.
+        """
         del table
         yield from ()
 
@@ -106,15 +128,22 @@ class Table(BaseModel):
         except pydantic.ValidationError as error:
             found += found_in(error, cls)
         if isinstance(value, dict):
-            found += cls.rules(value)
+            wrong = {path for path, _ in found}
+            found += (each for each in cls.rules(value) if wrong.isdisjoint(_above(each[0])))
         if found:
             raise Invalid(found)
         return made
 
 
+def _above(path: Path) -> Iterator[Path]:
+    """Yield a path and each path above it but the empty one."""
+    for length in range(len(path), 0, -1):
+        yield path[:length]
+
+
 def found_in(error: pydantic.ValidationError, of: type[Table] | None = None) -> Iterator[Found]:
     """Yield the mistakes that pydantic has collected, in their order."""
-    for each in error.errors(include_url=False, include_input=False):
+    for each in error.errors(include_url=False):
         kind, context = each["type"], each.get("ctx", {})
         path = tuple(str(key) for key in each["loc"] if not str(key).startswith(_TAG))
         if of is not None and kind == "extra_forbidden":
@@ -122,15 +151,33 @@ def found_in(error: pydantic.ValidationError, of: type[Table] | None = None) -> 
         elif isinstance(cause := context.get("error"), Invalid):
             for below, message in cause.found:
                 yield (*path, *below), message
+        elif kind == "model_type" and each["input"] is True:
+            yield path, "must be a table: write {} for its defaults"
+        elif kind == "literal_error" and (word := _in_capitals(each["input"], context)):
+            yield path, f'{IN_CAPITALS} "{word}"'
         else:
             message = _MESSAGES[kind].format(**context) if kind in _MESSAGES else each["msg"]
             yield path, message.replace("'", '"')  # as TOML quotes text
 
 
-def unknown(key: str, known: Iterable[str]) -> str:
+def _in_capitals(value: Any, context: Mapping[str, Any]) -> str | None:
+    """Return the expected word that a text is in other letters, or None."""
+    word = value.upper() if isinstance(value, str) else ""
+    return word if f"'{word}'" in context["expected"] else None
+
+
+def unknown(key: str, known: Collection[str]) -> Unknown:
     """Return what to say of a key that is not among those known."""
-    close = get_close_matches(key, known, n=1)
-    return "unknown" + (f", did you mean {close[0]}?" if close else "")
+    spelled = snake(key)
+    if spelled in known:
+        return Unknown.of(f"write it in snake_case: {spelled}", spelled, is_certain=True)
+    close = next(iter(get_close_matches(key, known, n=1)), None)
+    return Unknown.of("unknown" + (f", did you mean {close}?" if close else ""), close)
+
+
+def snake(name: str) -> str:
+    """Return a name in snake_case."""
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: "_" + found[0].lower(), name)
 
 
 def mirror(root: type[BaseModel]) -> type[Table]:
@@ -150,20 +197,16 @@ def _mirrored(model: type[BaseModel], models: list[type[BaseModel]]) -> type[Tab
     class Mirror(Table):
         @classmethod
         def hint(cls, key: str) -> str:
-            aliases = {field.alias: name for name, field in model.model_fields.items()}
-            if why := LEFT_OUT.get((model.__name__, aliases.get(key, key))):
-                return why
-            if key in aliases:
-                return f"write it in snake_case: {aliases[key]}"
-            return unknown(key, model.model_fields)
+            why = LEFT_OUT.get((model.__name__, snake(key)))
+            return why or unknown(key, model.model_fields)
 
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         at = (model.__name__, name)
         if at not in LEFT_OUT:
             about = " ".join((field.description or "").split())
-            default = ... if at in _REQUIRED else None
-            kind = _strict(_WIDER.get(at, field.annotation), models)
+            kind = _strict(WIDER.get(at, field.annotation), models)
+            default = ... if about.startswith("Required.") else None
             fields[name] = (kind, Field(default, description=about))
     made: type[Table] = pydantic.create_model(model.__name__, __base__=Mirror, **fields)
     return made

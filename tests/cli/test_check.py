@@ -1,6 +1,7 @@
 """`check`: what it says of a sound policy and warns of, what of mistakes, and the same as JSON."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stack import SHIPPED
 from livetoken.cli import check as printing
 from livetoken.cli.advice import Code
 from livetoken.cli.main import main
+from livetoken.compile import models
 
 RICH = """
 api_version = "v1beta"
@@ -19,7 +21,7 @@ allow_anonymous = true
 app_check = "consume"
 app_check_apps = ["1:123:web:abc", "1:123:ios:def"]
 max_auth_age = "1h30m"
-require = { email_verified = [true] }
+require = { country = ["de"] }
 [profiles.tutor]
 model = "gemini-3.8-live"
 expires_in = "20m"
@@ -59,6 +61,11 @@ def test_check_prints_what_each_shipped_profile_allows(
         "one session, which starts within 30s and ends after 5m"
     ]
     assert "thinking_config             thinking_level LOW" in said(printed, "research", "locked")
+    assert "Warnings" not in printed
+    as_of = models.facts().as_of
+    days = (date.today() - as_of).days
+    ago = f"{days} day" if days == 1 else f"{days} days"
+    assert f"\nWhat check knows of models is as of {as_of}, {ago} ago.\n" in printed
 
 
 def test_all_there_is_to_say_is_said_of_each_profile(check: Check) -> None:
@@ -71,7 +78,7 @@ tutor
                      from an app with an App Check token, each accepted once
                      whose app id is 1:123:web:abc or 1:123:ios:def
                      signed in at most 1h30m ago
-                     whose email_verified is true
+                     whose country is "de"
                      whose school.plan is "pro" or 2
   rate limit         3 tokens per caller in 10 minutes
                      20 tokens per caller in 1 day
@@ -89,8 +96,6 @@ tutor
                      context_window_compression  sliding_window on
                      everything else             empty
 
-There is no profile default: every request must name one.
-
 Warnings
   OPEN_TOOLS         profiles.tutor.client_may_set
 """
@@ -100,6 +105,7 @@ Warnings
 def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
     status, printed, errors = check(RICH, "--json")
     assert (status, errors) == (0, "")
+    as_of = models.facts().as_of
     assert json.loads(printed) == {
         "policy": str(tmp_path / "policy.toml"),
         "api_version": "v1beta",
@@ -114,7 +120,7 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
                     "app_check_apps": ["1:123:web:abc", "1:123:ios:def"],
                     "max_auth_age_seconds": 5400,
                     "require": [
-                        {"claim": "email_verified", "accepted": [True]},
+                        {"claim": "country", "accepted": ["de"]},
                         {"claim": "school.plan", "accepted": ["pro", 2]},
                     ],
                 },
@@ -159,8 +165,10 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
                 "code": "OPEN_TOOLS",
                 "path": "profiles.tutor.client_may_set",
                 "message": Code.OPEN_TOOLS.value,
-            }
+            },
+            {"code": "NO_DEFAULT", "path": "profiles", "message": Code.NO_DEFAULT.value},
         ],
+        "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
 
@@ -227,7 +235,7 @@ client_may_set = ["tools", "safety_settings", "input_audio_transcription", "proa
 [profiles.{"p" * 64}.config]
 response_modalities = ["AUDIO"]
 system_instruction = "{long} \\u202e"
-speech_config.language_code = "\\u001b[2J\\n\\u202e"
+speech_config.voice_config.voice = "\\u001b[2J\\n\\u202e"
 """
     status, printed, _ = check(source)
     assert status == 0
@@ -271,7 +279,9 @@ def test_whether_the_lock_is_current_is_said(check: Check, tmp_path: Path) -> No
     def current() -> Any:
         return json.loads(check(SMALLEST, "--json")[1])["lock"]["current"]
 
-    assert "is not current. Run: python -m livetoken lock" in " ".join(check(SMALLEST)[1].split())
+    file = tmp_path / "policy.toml"
+    stale = f"is not current. Run: python -m livetoken lock --policy {file}"
+    assert stale in " ".join(check(SMALLEST)[1].split())
     assert current() is False
     assert main(["lock", "--policy", str(tmp_path / "policy.toml")]) == 0
     assert "is not current" not in " ".join(check(SMALLEST)[1].split())

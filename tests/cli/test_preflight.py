@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from policies import compiled, policy
+from policies import CONFIG, PROFILE, compiled, policy
 from stack import POLICY
 
 from livetoken import settings
@@ -70,7 +70,7 @@ def test_it_says_where_limits_count(tmp_path: Path, variable: str, where: str) -
         (GOOD + 'GEMINI_API_KEY: "AIza-secret"', "env.yaml: GEMINI_API_KEY: is a secret"),
         ('FIREBASE_PROJECT_ID: ""', "FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: at least one"),
         (GOOD + 'ALLOWED_ORIGINS: "app.example.com"', "ALLOWED_ORIGINS: origin 1 is not written"),
-        (GOOD + 'POLICY_FILE: "other.toml"', "policy: other.toml cannot be read"),
+        (GOOD + 'POLICY_FILE: "other.toml"', "other.toml: cannot be read"),
     ],
 )
 def test_variables_that_would_not_serve_are_refused(
@@ -87,8 +87,64 @@ def test_a_policy_with_mistakes_is_refused_with_the_variables(tmp_path: Path) ->
         tmp_path, 'FIREBASE_PROJECT_ID: ""', POLICY.replace("temperature", "temprature")
     )
     assert status == 1
-    assert "profiles.default.config.temprature" in said
-    assert "FIREBASE_PROJECT_ID" in said
+    assert "policy.toml: profiles.default.config.temprature: " in said
+    assert "env.yaml: FIREBASE_PROJECT_ID or GOOGLE_CLIENT_IDS: " in said
+
+
+GOOGLE = 'GOOGLE_CLIENT_IDS: "1-web.apps.googleusercontent.com"\n'
+REDIS = 'LIMITS_STORAGE: "async+redis://10.0.0.3:6379/0"\n'
+HD = "require = { hd = ['example.com'] }"
+TENANT = "require = { firebase.tenant = ['t1'] }"
+
+
+@pytest.mark.parametrize(
+    ("environment", "setting", "said"),
+    [
+        (GOOD, HD, "require.hd: nobody can pass: only Google's own tokens have this claim, and GO"),
+        (GOOGLE, HD, None),
+        (GOOGLE, TENANT, "require.firebase.tenant: nobody can pass: only Firebase tokens have"),
+        (GOOD, TENANT, None),
+        (GOOD, "limit = '1/day'", "limit: is counted in the memory of each instance, and starts"),
+        (GOOD, "limit = '9/hour; 30/2 hours'", "limit: is counted in the memory of each"),
+        (GOOD + REDIS, "limit = '1/day'", None),
+        (GOOD, "limit = '9/hour'", None),
+        (GOOD + GOOGLE, "limit = '9/hour'", "limit: a person with a Firebase and a Google acc"),
+        (GOOD + GOOGLE, f"limit = '9/hour'\n{HD}", None),
+        (GOOD + GOOGLE, f"limit = '9/hour'\n{TENANT}", None),
+        (GOOD + GOOGLE, "", None),
+    ],
+)
+def test_what_policy_and_environment_mean_together_is_said_with_the_file(
+    tmp_path: Path, environment: str, setting: str, said: str | None
+) -> None:
+    status, output = preflight(tmp_path, environment, policy(profile=setting))
+    warnings = [line for line in output.splitlines() if line.startswith("warning: ")]
+    assert status == 0
+    assert len(warnings) == (said is not None)
+    assert all(
+        line.startswith(f"warning: policy.toml: profiles.default.{said}") for line in warnings
+    )
+
+
+def test_a_rule_of_all_callers_that_nobody_can_pass_is_said_once(tmp_path: Path) -> None:
+    two = (
+        policy(callers=HD)
+        + PROFILE.replace("default", "other")
+        + CONFIG.replace("default", "other")
+    )
+    status, output = preflight(tmp_path, GOOD, two)
+    assert (status, output.count("callers.require.hd: nobody can pass")) == (0, 1)
+
+
+def test_warnings_are_no_part_of_what_scripts_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preflight(tmp_path, GOOD, policy(profile=HD))
+    monkeypatch.chdir(tmp_path)
+    assert main(["preflight", "env.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert "nobody can pass" in printed.err
+    assert all("=" in line and "nobody" not in line for line in printed.out.splitlines())
 
 
 @pytest.mark.parametrize("change", ["edited", "missing"])

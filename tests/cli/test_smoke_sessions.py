@@ -325,7 +325,7 @@ def test_a_deployment_of_another_policy_fails(faulty: Stack, tmp_path: Path) -> 
 
 def expected(config: str, rest: str = "") -> Expected:
     source = f'api_version = "v1alpha"\n{profile("default", rest=rest, config=config)}'.encode()
-    configs = policy_file.configs(policy_file.parse(source))
+    configs = policy_file.configs(source)
     return Expected(compile_policy(source).profiles["default"], configs["default"])
 
 

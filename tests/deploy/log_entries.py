@@ -118,6 +118,8 @@ def _lines_without_limits_and_app_check(unstarted: Stack) -> list[str]:
     rules, nowhere = RULES.replace("APP_CHECK", "consume"), "async+redis://127.0.0.1:1"
     with unstarted.running(rules, LIMITS_STORAGE=nowhere) as livetoken:
         livetoken.ask()
+        of_tenant = {"identities": {}, "sign_in_provider": "password", "tenant": "shop-a1b2c"}
+        livetoken.ask(token=livetoken.issuer.id_token("ada", firebase=of_tenant))
         check.verdict_fault = 503
         livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
         check.verdict_fault = None

@@ -24,7 +24,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the work tree, with files in it that nobody should find in an image."""
     root = tmp_path_factory.mktemp("upload") / "livetoken"
     copy_work_tree(root)
-    for name in (*NOT_SERVING, "livetoken/compile/__init__.py", "livetoken/compile/models.py"):
+    for name in (*NOT_SERVING, "livetoken/compile/__init__.py", "livetoken/compile/models.toml"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     return root
@@ -44,7 +44,7 @@ def listed(tree: Path) -> set[str]:
 
 def test_a_deploy_uploads_what_serves_and_nothing_else(tree: Path, listed: set[str]) -> None:
     assert listed == served(tree)
-    assert {"livetoken/service.py", "livetoken/compile/models.py"} <= listed
+    assert {"livetoken/service.py", "livetoken/compile/models.toml"} <= listed
 
 
 @pytest.mark.parametrize("stale_lock", [False, True], ids=["fresh lock", "stale lock"])

@@ -23,9 +23,9 @@ def test_all_mistakes_are_found_at_once() -> None:
         f"{config}tools.0",
         f"{config}temprature",
         f"{config}topP",
+        "profiles.other.config.seed",
         "profiles.other.model",
         "profiles.other.config.response_modalities",
-        "profiles.other.config.seed",
         "typo",
         f"{config}session_resumption.transparent",
         f"{config}explicit_vad_signal",
@@ -39,7 +39,8 @@ DEEP = "tools.0.function_declarations.0.parameters_json_schema"
 def test_a_config_nested_too_deeply_is_a_mistake_beside_others(
     depth: int, where: list[str]
 ) -> None:
-    schema = f"parameters_json_schema{'.a' * depth} = 1"
+    at = "parameters_json_schema"
+    schema = f"{at}.type = 'object', {at}{'.items' * depth} = true"
     found = mistakes(policy(profile="limit = 'x'", config=FUNCTION.replace("%", schema)))
     paths = [".".join(["profiles.default.config", *where])]
     assert sorted(found) == sorted([*paths, "profiles.default.limit"])
@@ -75,12 +76,12 @@ def test_mistakes_of_one_profile_are_found_together() -> None:
         f"profiles.default.{path}"
         for path in (
             "expires_in",
-            "start_within",
             'require."a "',
             "client_may_set.1",
             'claims."[key]".max_length',
             'claims."[key]".default',
             "client_may_set.2",
+            "start_within",
         )
     ]
 

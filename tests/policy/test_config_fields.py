@@ -7,8 +7,8 @@ from typing import Any
 import policies
 import pytest
 from google.genai import _live_converters, _tokens_converters, types
-from live_config import LEAST, OURS, OWN, PATHS, SETUP_FIELDS, WHOLE, placed, toml, written
-from policies import HEAD, PROFILE
+from live_config import LEAST, MODEL, OURS, OWN, PATHS, SETUP_FIELDS, WHOLE, placed, toml, written
+from policies import HEAD
 
 from emulator import fields, messages
 from livetoken import constraint
@@ -24,7 +24,9 @@ REFUSED: Mapping[str, Any] = {
 
 def compiled(config: Mapping[str, Any]) -> Any:
     """The setup that livetoken compiles a config to, in camelCase."""
-    policy = policies.compiled(HEAD + PROFILE + "[profiles.default.config]\n" + toml(config))
+    policy = policies.compiled(
+        f'{HEAD}[profiles.default]\nmodel = "{MODEL}"\n[profiles.default.config]\n{toml(config)}'
+    )
     body = policy.profiles["default"].body
     return fields.read(body["bidiGenerateContentSetup"], messages.SETUP, "setup")
 

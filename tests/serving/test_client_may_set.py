@@ -145,7 +145,8 @@ started = function_of(HEAD + "".join(profile.toml for profile in PROFILES))
 @pytest.fixture
 def livetoken(started: Stack) -> Iterator[Stack]:
     """The function of this file, with models that refuse no field, because tests set them all."""
-    started.gemini.behaviour.models = dict.fromkeys(MODELS, Model())
+    models = (*MODELS, f"models/{MODEL}")
+    started.gemini.behaviour.models = dict.fromkeys(models, Model())
     yield started
     started.gemini.behaviour.unknown_fields = frozenset()
 

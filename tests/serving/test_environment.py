@@ -1,5 +1,6 @@
 """At start, every mistake in the environment is reported, one per line, and the process ends."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,18 @@ def test_a_policy_that_is_not_toml_ends_the_function_with_one_line(alone: Stack)
         pass
     (line,) = str(ended.value).splitlines()
     assert line.startswith("livetoken: policy: is not TOML: ")
+
+
+def test_what_nobody_can_pass_is_said_at_start_with_the_file(alone: Stack) -> None:
+    rules = "[profiles.default]\nrequire.hd = ['example.com']\nlimit = '1/day'"
+    source = POLICY.replace("[profiles.default]", rules)
+    with alone.running(source, GOOGLE_CLIENT_IDS=None) as livetoken:
+        lines = [line for line in livetoken.function.output().splitlines() if "WARNING" in line]
+    said = [json.loads(line)["message"] for line in lines]
+    assert [each.partition("policy.toml: ")[2].partition(": ")[0] for each in said] == [
+        "profiles.default.require.hd",
+        "profiles.default.limit",
+    ]
 
 
 def test_a_good_environment_has_no_mistakes() -> None:

@@ -1,0 +1,57 @@
+"""What a policy and an environment mean together: both are valid, and some callers are surprised.
+
+`preflight` prints this, and the function logs it at its start.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from livetoken.mistakes import Mistake
+from livetoken.policy import Policy, Profile, Requirement
+from livetoken.settings import IN_MEMORY, Settings
+
+MEMORY_LASTS = 3600
+"""Seconds. Cloud Run may end an idle instance after 15 minutes, and any instance for a release."""
+
+_NOT_FOR_ANYBODY = "nobody can pass: only {kind} tokens have this claim, and {variable} is not set"
+_STARTS_ANEW = (
+    "is counted in the memory of each instance, and starts anew with each: for more than an hour,"
+    " set LIMITS_STORAGE to a Redis"
+)
+_TWICE = (
+    "a person with a Firebase and a Google account is two callers with two limits: accept one of"
+    " the two in the environment, or require a claim that only one has"
+)
+
+
+def of(policy: Policy, settings: Settings) -> tuple[Mistake, ...]:
+    """Return what to say, with the path of the setting in the policy."""
+    profiles = policy.profiles.values()
+    found = (each for profile in profiles for each in _of(policy, profile, settings))
+    return tuple(dict.fromkeys(found))
+
+
+def of_google(rules: Iterable[Requirement]) -> Requirement | None:
+    """Return a rule that only Google's own ID tokens can pass, or None."""
+    return next((each for each in rules if each.claim == ("hd",)), None)
+
+
+def of_firebase(rules: Iterable[Requirement]) -> Requirement | None:
+    """Return a rule that only Firebase's ID tokens can pass, or None."""
+    return next((each for each in rules if each.claim[0] == "firebase"), None)
+
+
+def _of(policy: Policy, profile: Profile, settings: Settings) -> Iterator[Mistake]:
+    rules = (*policy.callers.require, *profile.require)
+    google, firebase = of_google(rules), of_firebase(rules)
+    if google and not settings.google_client_ids:
+        message = _NOT_FOR_ANYBODY.format(kind="Google's own", variable="GOOGLE_CLIENT_IDS")
+        yield Mistake(google.path, message)
+    if firebase and not settings.firebase_projects:
+        message = _NOT_FOR_ANYBODY.format(kind="Firebase", variable="FIREBASE_PROJECT_ID")
+        yield Mistake(firebase.path, message)
+    longest = max((each.seconds for each in profile.limits), default=0)
+    if settings.limits_storage.startswith(IN_MEMORY) and longest > MEMORY_LASTS:
+        yield Mistake(profile.limit_path, _STARTS_ANEW)
+    has_both = settings.google_client_ids and settings.firebase_projects
+    if has_both and profile.limits and not (google or firebase):
+        yield Mistake(profile.limit_path, _TWICE)

@@ -1,0 +1,61 @@
+"""Warnings: valid settings that are probably mistakes, each with its reason."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
+
+from livetoken.cli.advice import callers, sessions
+from livetoken.cli.advice.codes import Code as Code
+from livetoken.compile import defaults
+from livetoken.mistakes import dotted
+from livetoken.policy import Policy
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One warning: the name of its code, the path of its setting, and its reason."""
+
+    code: str
+    path: str
+    message: str
+
+
+def of(
+    policy: Policy,
+    configs: Mapping[str, Mapping[str, Any]],
+    document: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Advice, ...]:
+    """Return the warnings about a policy, none of them twice.
+
+    Args:
+        configs: the config of each profile, with what it inherits.
+        document: the policy as parsed, for the paths of what is inherited.
+    """
+    written, replaced = defaults.origin(document), defaults.replaced(document)
+    about: dict[Advice, list[str]] = {}
+    for name, profile in policy.profiles.items():
+        rules = chain(
+            sessions.of(profile, configs[name], replaced.get(name, ())),
+            callers.of(policy, profile, configs[name]),
+        )
+        for applies, code, path, more in rules:
+            if applies:
+                at = path if isinstance(path, str) else dotted(*written(path))
+                about.setdefault(_advice(code, at, more), []).append(name)
+    found = [_in(each, names, policy) for each, names in about.items()]
+    of_all = callers.of_all(policy)
+    found += [_advice(code, dotted(*path), "") for applies, code, path in of_all if applies]
+    return tuple(found)
+
+
+def _advice(code: Code, path: str, more: str) -> Advice:
+    return Advice(code.name, path, f"{code.value} {more}".rstrip())
+
+
+def _in(advice: Advice, names: Collection[str], policy: Policy) -> Advice:
+    """Name the profiles in which something of `[defaults]` is warned of, if it is not in all."""
+    if not advice.path.startswith("defaults.") or len(names) == len(policy.profiles):
+        return advice
+    return replace(advice, message=f"{advice.message} In profile {', '.join(names)}.")
