@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from attack_table import pytest_terminal_summary as pytest_terminal_summary
 from google.genai import errors
+from limited import POLICY, Limited, connect, new_caller
 from policies import Check
+from redis_server import RedisServer
 from stack import Stack, stack
 from stand_in import StandIn
 
@@ -118,3 +120,28 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
         return status, *capsys.readouterr()
 
     return check
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def functions(certificate: Certificate, redis: RedisServer) -> Iterator[dict[str, Stack]]:
+    """A function for each storage of limits."""
+    with (
+        stack(certificate) as unstarted,
+        unstarted.running(POLICY, PYTHONPROFILEIMPORTTIME="1") as memory,
+        unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as in_redis,
+    ):
+        connect(in_redis)
+        yield {"memory": memory, "redis": in_redis}
+
+
+@pytest.fixture(params=["memory", "redis"])
+def counted(request: pytest.FixtureRequest, functions: dict[str, Stack]) -> Iterator[Limited]:
+    """A caller who has not asked yet, at either function."""
+    with new_caller(functions[request.param]) as caller:
+        yield caller

@@ -3,40 +3,15 @@
 import http.client
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 from asking import imported
-from limited import AT_ONCE, POLICY, Limited, connect, new_caller
-from redis_server import RedisServer
-from stack import Stack, stack
+from limited import AT_ONCE, Limited
+from stack import Stack
 
-from emulator.tls import Certificate
 from livetoken.refusals import Reason
-
-
-@pytest.fixture(scope="module")
-def functions(
-    certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Stack]]:
-    """A function for each storage."""
-    with (
-        RedisServer(tmp_path_factory.mktemp("redis")) as redis,
-        stack(certificate) as unstarted,
-        unstarted.running(POLICY, PYTHONPROFILEIMPORTTIME="1") as memory,
-        unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as in_redis,
-    ):
-        connect(in_redis)
-        yield {"memory": memory, "redis": in_redis}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def counted(request: pytest.FixtureRequest, functions: dict[str, Stack]) -> Iterator[Limited]:
-    """A caller who has not asked yet, at either function."""
-    with new_caller(functions[request.param]) as caller:
-        yield caller
 
 
 @pytest.mark.provokes(Reason.LIMIT_REACHED)

@@ -18,12 +18,6 @@ from livetoken.refusals import Reason
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def functions(certificate: Certificate, redis: RedisServer) -> Iterator[tuple[Stack, Stack]]:
     """Two functions that count in one Redis."""
     with (

@@ -1,47 +1,20 @@
 """One uid in two tenants of Identity Platform is two accounts; without a tenant it is a third."""
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from limited import POLICY, Limited, connect, new_caller
+from limited import Limited, new_caller
 from redis_server import RedisServer
-from stack import Stack, stack
+from stack import Stack
 
-from emulator.tls import Certificate
 from livetoken.caller import Account, Caller
 from livetoken.refusals import Reason, Refused
 from livetoken.under_way import MAX_UNDER_WAY, UnderWay
 
 TENANTS: tuple[str | None, ...] = (None, "shop-a1b2c", "shop-d3e4f")
 ISSUER = "https://securetoken.google.com/demo-livetoken"
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def functions(certificate: Certificate, redis: RedisServer) -> Iterator[dict[str, Stack]]:
-    """A function for each storage of limits."""
-    with (
-        stack(certificate) as unstarted,
-        unstarted.running(POLICY) as memory,
-        unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as in_redis,
-    ):
-        connect(in_redis)
-        yield {"memory": memory, "redis": in_redis}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def counted(request: pytest.FixtureRequest, functions: dict[str, Stack]) -> Iterator[Limited]:
-    """A caller who has not asked yet, at either function."""
-    with new_caller(functions[request.param]) as caller:
-        yield caller
 
 
 def claims(tenant: str | None) -> dict[str, Any]:
