@@ -61,10 +61,7 @@ def of_instruction(text: object, claims: Collection[str]) -> Iterator[Found]:
             if not part.strip():
                 yield path, "is empty: leave it out"
         if "${" in json.dumps(text, default=str):
-            yield (
-                (),
-                "an instruction of parts cannot contain ${: write it as one text",
-            )
+            yield (), "in parts, it cannot contain ${: write it as one text"
 
 
 def _texts(content: object) -> Iterator[tuple[Path, str]]:

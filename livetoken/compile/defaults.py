@@ -95,7 +95,7 @@ def _config(table: Any) -> Mapping[str, Any]:
 
 
 def _drops(value: Any, inherited: Any) -> bool:
-    """Whether a table has a key that its replacement has not, at any depth."""
+    """Whether a value lacks a key of the inherited table, at any depth."""
     if not isinstance(value, dict) or not isinstance(inherited, dict):
         return False
     return any(key not in value or _drops(value[key], inherited[key]) for key in inherited)
@@ -117,12 +117,12 @@ def as_written(found: Iterable[Found], document: Mapping[str, Any]) -> list[Foun
         elif place not in of_itself:
             about.setdefault((place, message), []).append(path[1])
     return [
-        (path, message + for_some(document, path, names))
+        (path, message + _for_some(document, path, names))
         for (path, message), names in about.items()
     ]
 
 
-def for_some(document: Mapping[str, Any], path: Path, names: Collection[str]) -> str:
+def _for_some(document: Mapping[str, Any], path: Path, names: Collection[str]) -> str:
     """Return which profiles something at a path is about, if it is below `defaults` and not all."""
     profiles = document.get("profiles")
     if path[:1] != ("defaults",) or not isinstance(profiles, dict):

@@ -34,7 +34,7 @@ def of(
         document: the policy as parsed, for the paths of what is inherited.
     """
     written, replaced = defaults.origin(document), defaults.replaced(document)
-    about: dict[Advice, list[str]] = {}
+    about: dict[Advice, dict[str, None]] = {}
     for name, profile in policy.profiles.items():
         rules = chain(
             sessions.of(profile, configs[name], replaced.get(name, ())),
@@ -43,7 +43,7 @@ def of(
         for applies, code, path, more in rules:
             if applies:
                 at = path if isinstance(path, str) else dotted(*written(path))
-                about.setdefault(_advice(code, at, more), []).append(name)
+                about.setdefault(_advice(code, at, more), {})[name] = None
     found = [_in(each, names, policy) for each, names in about.items()]
     of_all = callers.of_all(policy)
     found += [_advice(code, dotted(*path), "") for applies, code, path in of_all if applies]

@@ -27,6 +27,7 @@ _IN_FIREBASE = (
     "sign_in_attributes",
 )
 _ONE_VALUE = (("hd",), ("email",), ("email_verified",), ("sub",), ("firebase", "sign_in_provider"))
+_UNLESS_A_LIST = "Only a claim that is a list with a value of each does."
 _PATTERN = re.compile(r"!.*|.*\*.*|\^.*\$")
 
 _PROVIDER = ("firebase", "sign_in_provider")
@@ -102,7 +103,7 @@ def _claims(profile: Profile, text: object, rules: Iterable[Requirement]) -> Ite
 def _rules(rules: tuple[Requirement, ...]) -> Iterator[Rule]:
     for rule in rules:
         first, texts = rule.claim[0], [each for each in rule.accepted if isinstance(each, str)]
-        yield rule.claim[0] in _SELF_CHOSEN, Code.SELF_CHOSEN_CLAIM, rule.path, ""
+        yield first in _SELF_CHOSEN, Code.SELF_CHOSEN_CLAIM, rule.path, ""
         yield any(map(_PATTERN.fullmatch, texts)), Code.VALUE_IS_PATTERN, rule.path, ""
         meant = _elsewhere(rule.claim)
         yield bool(meant), Code.CLAIM_ELSEWHERE, rule.path, f"Did you mean {meant}?"
@@ -130,11 +131,7 @@ def _nobody(rules: tuple[Requirement, ...], allow_anonymous: bool) -> Iterator[R
         yield True, Code.NOBODY_PASSES, firebase.path, ""
     for one, other in combinations(rules, 2):
         differ = one.claim == other.claim and not {*one.accepted} & {*other.accepted}
-        unless = (
-            ""
-            if one.claim in _ONE_VALUE
-            else "Only a claim that is a list with a value of each does."
-        )
+        unless = "" if one.claim in _ONE_VALUE else _UNLESS_A_LIST
         yield differ, Code.NOBODY_PASSES, other.path, unless
     for rule in rules:
         only = rule.claim == _PROVIDER and {*rule.accepted} == {"anonymous"}

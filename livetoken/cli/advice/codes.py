@@ -11,7 +11,9 @@ class Code(Enum):
 
     MODEL_GONE = "Google has withdrawn this model: Gemini refuses every session with it."
     MODEL_LEGACY = "Google calls this model legacy and will withdraw it."
-    MODEL_NOT_LIVE = "This looks like no Live model. Gemini refuses sessions with all others."
+    MODEL_NOT_LIVE = (
+        "This does not look like a Live model. Gemini refuses sessions with others."
+    )
     MODEL_UNKNOWN = "This model is not known here, so what it refuses is not checked."
     TEXT_MODALITY = "Current models answer in audio only; use output_audio_transcription for text."
     NOT_SUPPORTED = "Google lists this as not supported by the model."
@@ -35,7 +37,7 @@ class Code(Enum):
     VALUE_IS_PATTERN = "Values are compared as they are: there are no patterns."
     CLAIM_ELSEWHERE = "Firebase and Google have no such claim there, so it must be one of yours."
     NOBODY_PASSES = "No caller passes this rule together with the other rules."
-    ANONYMOUS_EXCLUDED = "The rules refuse every anonymous account all the same."
+    ANONYMOUS_EXCLUDED = "The other rules refuse every anonymous account anyway."
     OPEN_PROFILE_TOO = "Callers of this profile may also use others, with their limits on top."
     TWO_DOORS = "A person with a Firebase and a Google account is two callers with two limits."
     REPLACES_DEFAULT = "It replaces the whole field of [defaults], not the parts that differ."
