@@ -100,6 +100,7 @@ REMEDIES = {
     "TWO_DOORS": "accept one of the two issuers in the environment, or require a claim that only"
     " one has",
     "REPLACES_DEFAULT": "write the whole field in the profile",
+    "TWO_PROJECTS": "list the apps of the project in `FIREBASE_PROJECT_ID` only",
     "NAMED_DEFAULTS": "write `[defaults]` for what profiles share, or choose another name",
     "NO_DEFAULT": "name one profile `default`, or leave it if every app names its profile",
 }

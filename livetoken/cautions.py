@@ -6,13 +6,14 @@
 from collections.abc import Iterable, Iterator
 
 from livetoken.mistakes import Mistake
-from livetoken.policy import Policy, Profile, Requirement
+from livetoken.policy import Policy, Profile, Requirement, project_number
 from livetoken.settings import IN_MEMORY, Settings
 
 MEMORY_LASTS = 3600
 """Seconds. Cloud Run may end an idle instance after 15 minutes, and any instance for a release."""
 
 _NOT_FOR_ANYBODY = "nobody can pass: only {kind} tokens have this claim, and {variable} is not set"
+_OTHER_PROJECT = "no token of {app} passes: FIREBASE_PROJECT_NUMBER is of another project"
 _STARTS_ANEW = (
     "is counted in the memory of each instance, and starts anew with each: for more than an hour,"
     " set LIMITS_STORAGE to a Redis"
@@ -25,9 +26,14 @@ _TWICE = (
 
 def of(policy: Policy, settings: Settings) -> tuple[Mistake, ...]:
     """Return what to say, with the path of the setting in the policy."""
-    profiles = policy.profiles.values()
+    profiles, check = policy.profiles.values(), settings.app_check
+    foreign = [
+        Mistake("callers.app_check_apps", _OTHER_PROJECT.format(app=app))
+        for app in policy.callers.app_check_apps
+        if check is not None and project_number(app) != check.project_number
+    ]
     found = (each for profile in profiles for each in _of(policy, profile, settings))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*foreign, *found)))
 
 
 def of_google(rules: Iterable[Requirement]) -> Requirement | None:

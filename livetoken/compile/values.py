@@ -53,8 +53,6 @@ def app_ids(value: object) -> tuple[str, ...]:
         raise Invalid('must be a list of Firebase app ids, such as ["1:123:web:abc"]')
     if len(set(apps)) < len(apps):
         raise Invalid("lists an app twice")
-    if len({each.split(":")[1] for each in apps}) > 1:
-        raise Invalid("has apps of two projects: App Check is for one")
     return tuple(apps)
 
 

@@ -183,6 +183,11 @@ def test_every_warning_is_provoked_here() -> None:
 
 OTHER = CALM.partition("[profiles.default]")[2]
 OF_TWO_PLACES = [
+    (
+        Code.TWO_PROJECTS,
+        "callers.app_check_apps",
+        CALM.replace('"off"', '"required"\ncallers.app_check_apps = ["1:2:web:a", "1:3:web:a"]'),
+    ),
     (Code.NAMED_DEFAULTS, "profiles.defaults", f"{CALM}[profiles.defaults]{OTHER}"),
     (Code.NO_DEFAULT, "profiles", CALM.replace("profiles.default", "profiles.tutor")),
     (

@@ -136,6 +136,15 @@ def test_a_rule_of_all_callers_that_nobody_can_pass_is_said_once(tmp_path: Path)
     assert (status, output.count("callers.require.hd: nobody can pass")) == (0, 1)
 
 
+def test_an_app_of_another_project_is_said(tmp_path: Path) -> None:
+    apps = "app_check = 'required'\napp_check_apps = ['1:123:web:a', '1:9:web:b']"
+    environment = GOOD + 'FIREBASE_PROJECT_NUMBER: "123"\n'
+    status, output = preflight(tmp_path, environment, policy(callers=apps))
+    (line,) = [line for line in output.splitlines() if line.startswith("warning: ")]
+    assert status == 0
+    assert line.startswith("warning: policy.toml: callers.app_check_apps: no token of 1:9:web:b p")
+
+
 def test_warnings_are_no_part_of_what_scripts_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,22 +205,6 @@ def test_a_project_number_is_a_number(mode: str, number: str) -> None:
     assert wrong == ["FIREBASE_PROJECT_NUMBER"]
 
 
-def test_apps_must_be_of_the_project() -> None:
-    """Apps of another project can never get a token of this one, so that nobody would pass."""
-    ours, theirs = "1:123456789012:web:abc", "1:999999999999:ios:abc"
-    both = replace(
-        UNLIMITED, callers=CallerRules(app_check="required", app_check_apps=(ours, theirs))
-    )
-    with pytest.raises(Mistakes) as found:
-        Settings.read(ENVIRONMENT, both)
-    said = f"is not the project of {theirs} in callers.app_check_apps"
-    assert [str(each) for each in found.value.mistakes] == [f"FIREBASE_PROJECT_NUMBER: {said}"]
-    for number in ("project", "", None):  # which is one mistake, not three
-        assert wrong_variables(both, FIREBASE_PROJECT_NUMBER=number) == ["FIREBASE_PROJECT_NUMBER"]
-    right = replace(UNLIMITED, callers=CallerRules(app_check="consume", app_check_apps=(ours,)))
-    assert wrong_variables(right) == []
-
-
 # ------------------------------------------------------------------ limits
 
 LIMITED = (HEAD + profile("default", 'limit = "1/hour"')).encode()

@@ -11,7 +11,14 @@ from livetoken.cautions import of_firebase, of_google
 from livetoken.cli.advice.codes import Code, Rule
 from livetoken.compile.strict import Path
 from livetoken.mistakes import dotted
-from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile, Requirement
+from livetoken.policy import (
+    DEFAULT_PROFILE,
+    CallerRules,
+    Policy,
+    Profile,
+    Requirement,
+    project_number,
+)
 from livetoken.refusals import Refused
 
 _SELF_CHOSEN = ("name", "given_name", "family_name", "picture")
@@ -42,6 +49,8 @@ def of_all(policy: Policy) -> Iterator[tuple[bool, Code, Path]]:
     profiles = policy.profiles
     yield DEFAULT_PROFILE not in profiles, Code.NO_DEFAULT, ("profiles",)
     yield "defaults" in profiles, Code.NAMED_DEFAULTS, ("profiles", "defaults")
+    numbers = {project_number(each) for each in policy.callers.app_check_apps}
+    yield len(numbers) > 1, Code.TWO_PROJECTS, ("callers", "app_check_apps")
     excluded = all(excludes_anonymous(_rules_of(policy, each)) for each in profiles.values())
     allowed = policy.callers.allow_anonymous
     yield allowed and excluded, Code.ANONYMOUS_EXCLUDED, ("callers", "allow_anonymous")

@@ -11,9 +11,7 @@ class Code(Enum):
 
     MODEL_GONE = "Google has withdrawn this model: Gemini refuses every session with it."
     MODEL_LEGACY = "Google calls this model legacy and will withdraw it."
-    MODEL_NOT_LIVE = (
-        "This does not look like a Live model. Gemini refuses sessions with others."
-    )
+    MODEL_NOT_LIVE = "This does not look like a Live model. Gemini refuses sessions with others."
     MODEL_UNKNOWN = "This model is not known here, so what it refuses is not checked."
     TEXT_MODALITY = "Current models answer in audio only; use output_audio_transcription for text."
     NOT_SUPPORTED = "Google lists this as not supported by the model."
@@ -41,6 +39,7 @@ class Code(Enum):
     OPEN_PROFILE_TOO = "Callers of this profile may also use others, with their limits on top."
     TWO_DOORS = "A person with a Firebase and a Google account is two callers with two limits."
     REPLACES_DEFAULT = "It replaces the whole field of [defaults], not the parts that differ."
+    TWO_PROJECTS = "The apps are of two projects by their numbers, and App Check is for one."
     NAMED_DEFAULTS = "This is a profile that callers may ask for; others do not inherit from it."
     NO_DEFAULT = "There is no profile default: every request must name one."
 
