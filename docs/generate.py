@@ -21,13 +21,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import openapi  # noqa: E402  # after the path
-from explanations import REMEDIES, VARIABLES, WHEN  # noqa: E402  # after the path
+import openapi  # noqa: E402  # sys.path is set above
+from explanations import REMEDIES, VARIABLES, WHEN  # noqa: E402  # sys.path is set above
 
-from emulator.reports import REPORTS  # noqa: E402  # after the path
-from livetoken import refusals, settings  # noqa: E402  # after the path
-from livetoken.cli import advice  # noqa: E402  # after the path
-from livetoken.cli.main import main as livetoken  # noqa: E402  # after the path
+from emulator.reports import REPORTS  # noqa: E402  # sys.path is set above
+from livetoken import refusals, settings  # noqa: E402  # sys.path is set above
+from livetoken.cli import advice  # noqa: E402  # sys.path is set above
+from livetoken.cli.main import main as livetoken  # noqa: E402  # sys.path is set above
 
 PAGES = ("README.md", "docs/*.md", "docs/openapi.yaml")
 LABELS = 21  # characters of a line of `check` before its text

@@ -1,4 +1,4 @@
-"""What a policy and an environment mean together: both are valid, and some callers are surprised.
+"""Warnings about a policy and an environment that are valid but do not fit together.
 
 `preflight` prints this, and the function logs it at its start.
 """
@@ -12,11 +12,11 @@ from livetoken.settings import IN_MEMORY, Settings
 MEMORY_LASTS = 3600
 """Seconds. Cloud Run may end an idle instance after 15 minutes, and any instance for a release."""
 
-_NOT_FOR_ANYBODY = "nobody can pass: only {kind} tokens have this claim, and {variable} is not set"
-_OTHER_PROJECT = "no token of {app} passes: FIREBASE_PROJECT_NUMBER is of another project"
+_FOR_NOBODY = "refuses every caller: only {kind} tokens have this claim, and {variable} is not set"
+_OTHER_PROJECT = "tokens of {app} are refused: FIREBASE_PROJECT_NUMBER is of another project"
 _STARTS_ANEW = (
-    "is counted in the memory of each instance, and starts anew with each: for more than an hour,"
-    " set LIMITS_STORAGE to a Redis"
+    "is counted in memory and starts anew with each instance: for more than an hour, set"
+    " LIMITS_STORAGE to a Redis"
 )
 _TWICE = (
     "a person with a Firebase and a Google account is two callers with two limits: accept one of"
@@ -37,7 +37,7 @@ def of(policy: Policy, settings: Settings) -> tuple[Mistake, ...]:
 
 
 def of_google(rules: Iterable[Requirement]) -> Requirement | None:
-    """Return a rule that only Google's own ID tokens can pass, or None."""
+    """Return a rule on `hd`, or None. Firebase has it only as a custom claim of yours."""
     return next((each for each in rules if each.claim == ("hd",)), None)
 
 
@@ -50,10 +50,10 @@ def _of(policy: Policy, profile: Profile, settings: Settings) -> Iterator[Mistak
     rules = (*policy.callers.require, *profile.require)
     google, firebase = of_google(rules), of_firebase(rules)
     if google and not settings.google_client_ids:
-        message = _NOT_FOR_ANYBODY.format(kind="Google's own", variable="GOOGLE_CLIENT_IDS")
+        message = _FOR_NOBODY.format(kind="Google's own", variable="GOOGLE_CLIENT_IDS")
         yield Mistake(google.path, message)
     if firebase and not settings.firebase_projects:
-        message = _NOT_FOR_ANYBODY.format(kind="Firebase", variable="FIREBASE_PROJECT_ID")
+        message = _FOR_NOBODY.format(kind="Firebase", variable="FIREBASE_PROJECT_ID")
         yield Mistake(firebase.path, message)
     longest = max((each.seconds for each in profile.limits), default=0)
     if settings.limits_storage.startswith(IN_MEMORY) and longest > MEMORY_LASTS:

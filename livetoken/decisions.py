@@ -82,8 +82,8 @@ class Decision:
             "rule": refusal.rule if refusal else None,
             "profile": self.profile,
             "issuer": account.issuer if account else None,
-            "tenant": account and account.tenant and _unnamed(account.tenant),
-            "sub": _unnamed(account.sub) if account else None,
+            "tenant": _loggable(account.tenant) if account else None,
+            "sub": _loggable(account.sub) if account else None,
             "token_sha256": _sha256(grant.name) if grant else None,
             "latency_ms": _milliseconds(time.perf_counter() - self._opened),
             "gemini_ms": _milliseconds(outcome.seconds) if outcome else None,
@@ -143,8 +143,10 @@ def _trace(headers: Headers, project: str | None) -> str | None:
     return f"projects/{project}/traces/{match[1].lower()}" if match and project else None
 
 
-def _unnamed(identifier: str) -> str:
+def _loggable(identifier: str | None) -> str | None:
     """Return an id for the log. A Firebase project can use emails as user ids: hash those."""
+    if identifier is None:
+        return None
     return f"sha256:{_sha256(identifier)}" if "@" in identifier else identifier
 
 

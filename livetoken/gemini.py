@@ -26,7 +26,7 @@ DEADLINE = 6.0  # seconds for everything, the second try included
 RETRY_PAUSE = 0.1  # seconds before the second try
 RETRIED = frozenset({502, 503, 504})
 PASSING = frozenset({408, 409, 425, 499})
-"""Statuses below 500 that say that another try can help. 499 is Google's for CANCELLED."""
+"""Statuses below 500 that say that another try can help. Google sends 499 for CANCELLED."""
 RETRY_AFTER_QUOTA = 10  # seconds, if Gemini does not say how long to wait
 RETRY_AFTER_UNAVAILABLE = 2  # seconds, likewise
 RETRY_AFTER_MOST = 3600  # seconds

@@ -100,7 +100,7 @@ def as_text(facts: Facts) -> str:
         lines += ["Warnings", *_table(_warnings(facts["warnings"])), ""]
     known = facts["model_facts"]
     age = _count(known["days"], "day")
-    lines.append(f"What check knows of models is as of {known['as_of']}, {age} ago.")
+    lines.append(f"Facts about models are as of {known['as_of']}, {age} ago.")
     current = f"{facts['lock']['path']} is current."
     said = current if facts["lock"]["current"] else stale(Path(facts["policy"]))
     return "\n".join([*lines, *_wrapped(said, WIDTH)])

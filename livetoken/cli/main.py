@@ -15,7 +15,7 @@ from livetoken import cautions, lock
 from livetoken.cli import advice, check, preflight
 from livetoken.cli.smoke import add_options
 from livetoken.cli.smoke.checks import run
-from livetoken.compile import policy_file, schema, toml_source
+from livetoken.compile import defaults, policy_file, schema, toml_source
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistake, Mistakes
 from livetoken.policy import Policy
@@ -62,10 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    policy, text = _compiled(options.policy)
     source = lock.read_source(options.policy)
-    configs = policy_file.configs(source)
-    warnings = advice.of(policy, configs, toml_source.parse(source))
+    policy, document = compile_policy(source), toml_source.parse(source)
+    text, warnings = lock.write(source, policy), advice.of(policy, document)
+    configs = policy_file.configs_in(defaults.merged(document))
     where = lock.path_for(options.policy)
     facts = {
         "policy": str(options.policy),

@@ -25,7 +25,7 @@ from google.genai import types
 from google.genai.errors import ExperimentalWarning
 
 from livetoken.compile import claims, defaults, policy_file, toml_source
-from livetoken.compile.defaults import Origin
+from livetoken.compile.defaults import Locate
 from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
 from livetoken.compile.strict import Found, Path, nodes
 from livetoken.constraint import FIELDS, SETUP, mask
@@ -56,6 +56,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
     """
     whole = defaults.merged(document)
     table, found = policy_file.read(whole)
+    found += defaults.clashes(document)
     version = "v1alpha" if table is None else table.api_version
     bodies: dict[str, Body] = {}
     with _without_variables():
@@ -63,6 +64,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
             at = ("profiles", name, "config")
             if any(at[: len(path)] == path for path, _ in found):
                 continue  # no part of it was checked
+            # Without a table there is no name; google-genai accepts any.
             model = "none" if table is None else str(table.profiles[name].model)
             try:
                 wrong = {_to_a_list(config, path[3:]) for path, _ in found if path[:3] == at}
@@ -74,7 +76,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
         said = defaults.as_written(found, document)
         mistakes = (Mistake(dotted(*path), message) for path, message in said)
         raise Mistakes(mistakes, policy_file.app_check(document))
-    return _decided(table, bodies, defaults.origin(document))
+    return _decided(table, bodies, defaults.locator(document))
 
 
 def _to_a_list(value: Any, path: Path) -> Path:
@@ -84,7 +86,7 @@ def _to_a_list(value: Any, path: Path) -> Path:
     return (path[0], *_to_a_list(value.get(path[0]), path[1:]))
 
 
-def _decided(table: PolicyTable, bodies: Mapping[str, Body], written: Origin) -> Policy:
+def _decided(table: PolicyTable, bodies: Mapping[str, Body], written: Locate) -> Policy:
     """Return the decided policy."""
     callers = table.callers
     return Policy(
@@ -103,7 +105,7 @@ def _decided(table: PolicyTable, bodies: Mapping[str, Body], written: Origin) ->
     )
 
 
-def _profile(name: str, table: ProfileTable, body: Body, written: Origin) -> Profile:
+def _profile(name: str, table: ProfileTable, body: Body, written: Locate) -> Profile:
     left_open, at = mask(table.client_may_set), ("profiles", name)
     return Profile(
         name=name,
@@ -125,7 +127,7 @@ def _profile(name: str, table: ProfileTable, body: Body, written: Origin) -> Pro
 
 
 def _requirements(
-    table: Mapping[str, Any], written: Origin, *above: str
+    table: Mapping[str, Any], written: Locate, *above: str
 ) -> tuple[Requirement, ...]:
     return tuple(
         Requirement(claim, tuple(accepted), dotted(*written((*above, "require", *path))))

@@ -99,17 +99,17 @@ def _mistake(claim: Path, accepted: object) -> str | None:
 
 def _hd(value: Scalar) -> str | None:
     if value in ("gmail.com", "googlemail.com"):
-        return f"{value} matches nobody: private accounts have no hd"
+        return f"{value} matches no account: personal accounts have no hd"
     if isinstance(value, str) and _DOMAIN.fullmatch(value):
         return None
-    return f"{json.dumps(value)} matches nobody: write a domain such as example.com"
+    return f"{json.dumps(value)} matches no account: write a domain such as example.com"
 
 
 def _email(value: Scalar) -> str | None:
     if isinstance(value, str) and _ADDRESS.fullmatch(value):
         return None
     hint = "write a whole address, or for a Workspace domain a rule on hd"
-    return f"{json.dumps(value)} matches nobody: {hint}"
+    return f"{json.dumps(value)} matches no account: {hint}"
 
 
 def _truth(value: Scalar) -> str | None:

@@ -19,7 +19,7 @@ _LANGUAGES = ("language_code", "language_codes", "target_language_code")
 
 
 def mistakes(model: object, config: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield what a config says that no session accepts. Values of a wrong type are told elsewhere.
+    """Yield what a config says that no session accepts. Wrong types are reported elsewhere.
 
     Args:
         model: the name of the model, as written.

@@ -4,7 +4,7 @@ In `config` it does so field by field, in `claims` and `require` claim by claim:
 replaces the one about the same claim and leaves the others. A field of `config` is replaced whole.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from livetoken.compile.claims import claims
@@ -12,7 +12,7 @@ from livetoken.compile.strict import Found, Path
 
 TABLES = ("config", "require", "claims")
 
-Origin: TypeAlias = Callable[[Path], Path]
+Locate: TypeAlias = Callable[[Path], Path]
 """Returns the path of a setting as written: below `defaults` if its profile inherits it."""
 
 
@@ -65,7 +65,28 @@ def _deeply(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return both
 
 
-def origin(document: Mapping[str, Any]) -> Origin:
+def clashes(document: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield each rule of a profile on a claim that is above or below an inherited one.
+
+    A claim is a value or a table, so one of the two rules could never pass.
+    """
+    inherited = [claim for _, claim, _ in _rules(document.get("defaults"))]
+    profiles = document.get("profiles")
+    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+        for path, claim, _ in _rules(profile):
+            for other in inherited:
+                length = min(len(claim), len(other))
+                if claim != other and claim[:length] == other[:length]:
+                    message = f"conflicts with the rule on {'.'.join(other)} in [defaults]"
+                    yield ("profiles", name, "require", *path), message
+
+
+def _rules(table: object) -> list[tuple[Path, Path, Any]]:
+    rules = table.get("require") if isinstance(table, dict) else None
+    return list(claims(rules)) if isinstance(rules, dict) else []
+
+
+def locator(document: Mapping[str, Any]) -> Locate:
     """Return where each setting of the merged document is written in the document."""
 
     def written(path: Path) -> Path:
@@ -102,12 +123,12 @@ def _drops(value: Any, inherited: Any) -> bool:
 
 
 def as_written(found: Iterable[Found], document: Mapping[str, Any]) -> list[Found]:
-    """Return mistakes of a merged document with their paths as written, each once.
+    """Return mistakes of a merged document with their paths in the file.
 
-    One that `[defaults]` has by itself is not told again for each profile. One that only some
-    profiles make of it names them.
+    A mistake in `[defaults]` is reported once. If only some profiles have it, the message names
+    them.
     """
-    written, found = origin(document), list(found)
+    written, found = locator(document), list(found)
     of_itself = {path for path, _ in found if path[:1] == ("defaults",)}
     about: dict[Found, list[str]] = {}
     for path, message in found:
@@ -127,7 +148,7 @@ def _for_some(document: Mapping[str, Any], path: Path, names: Collection[str]) -
     profiles = document.get("profiles")
     if path[:1] != ("defaults",) or not isinstance(profiles, dict):
         return ""
-    heirs = [name for name in profiles if origin(document)(("profiles", name, *path[1:])) == path]
+    heirs = [name for name in profiles if locator(document)(("profiles", name, *path[1:])) == path]
     return f" (profile {', '.join(names)})" if names and len(names) < len(heirs) else ""
 
 

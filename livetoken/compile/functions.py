@@ -24,7 +24,7 @@ _SINGLE = ("items", "additionalProperties", "not", "contains", "if", "then", "el
 
 
 def mistakes(config: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the mistakes in a config's functions. Values of a wrong type are told elsewhere."""
+    """Yield the mistakes in a config's functions. Values of a wrong type are reported elsewhere."""
     names: set[str] = set()
     for path, function in _declarations(config):
         name = function.get("name")
@@ -67,9 +67,9 @@ def _schema(schema: Any, path: Path) -> Iterator[Found]:
     if not isinstance(schema, dict):
         return
     yield from _not_there(schema, path)
-    if schema.get("type") == "ARRAY" and "items" not in schema:
+    if schema.get("type") == "ARRAY" and not schema.get("items"):
         yield (*path, "items"), "is required in an ARRAY"
-    if "enum" in schema and schema.get("type", "STRING") != "STRING":
+    if "enum" in schema and schema.get("type") != "STRING":
         yield (*path, "enum"), "is only for a STRING"
     for key in ("properties", "defs"):
         inner = schema.get(key)

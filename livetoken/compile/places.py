@@ -1,4 +1,4 @@
-"""Where a key belongs that is unknown at its place and known at another."""
+"""Suggests where an unknown key belongs."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Places:
     profile: Collection[str]
 
     def placed(self, found: Iterable[Found], document: Mapping[str, Any]) -> Iterator[Found]:
-        """Yield mistakes with the place that was meant, and none that follows from another."""
+        """Yield mistakes with the place that was meant, without those that follow from another."""
         said: dict[Found, None] = {}
         meant: set[Path] = set()
         for path, message in found:
@@ -96,7 +96,7 @@ class Places:
         A key deep in the config does not belong to a place that has one of this name.
         """
         if remark := _REMARKS.get(path[-1]):
-            return f"unknown: {remark}", path[:-1] if remark is _SHARED else path
+            return f"unknown: {remark}", path[:-1] if remark == _SHARED else path
         message, where = self._place(path, value_at(document, path)) or (None, path)
         is_there = where != path and "config" in path[:-2] and value_at(document, where) is not None
         return None if message is None or is_there else (message, where)
@@ -159,9 +159,7 @@ def _in_config(key: str, inside: Path) -> Path | None:
         return tuple(_OTHER_NAMES[key].split("."))
     known = _fields().get(key, [])
     above = _keys(inside[:-1])
-    below = (
-        each for each in known if [part for part in each if part != "0"][: len(above)] == above
-    )
+    below = (each for each in known if _keys(each)[: len(above)] == above)
     if above and (place := next(below, None)):
         return place
     is_clear = known and (len(known) == 1 or len(known[0]) < len(known[1]))

@@ -191,7 +191,7 @@ _PLACES = Places(
 
 
 def _is_late(table: Mapping[str, Any]) -> bool:
-    """Whether a session may start after its token ends. What is not a time is told elsewhere."""
+    """Whether a session may start after its token ends. Other mistakes are reported elsewhere."""
     ends = MOST_EXPIRES_IN
     with suppress(Invalid):
         ends = seconds(table.get("expires_in", f"{EXPIRES_IN}s"))

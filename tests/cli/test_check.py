@@ -65,7 +65,7 @@ def test_check_prints_what_each_shipped_profile_allows(
     as_of = models.facts().as_of
     days = (date.today() - as_of).days
     ago = f"{days} day" if days == 1 else f"{days} days"
-    assert f"\nWhat check knows of models is as of {as_of}, {ago} ago.\n" in printed
+    assert f"\nFacts about models are as of {as_of}, {ago} ago.\n" in printed
 
 
 def test_all_there_is_to_say_is_said_of_each_profile(check: Check) -> None:

@@ -100,12 +100,16 @@ TENANT = "require = { firebase.tenant = ['t1'] }"
 @pytest.mark.parametrize(
     ("environment", "setting", "said"),
     [
-        (GOOD, HD, "require.hd: nobody can pass: only Google's own tokens have this claim, and GO"),
+        (GOOD, HD, "require.hd: refuses every caller: only Google's own tokens"),
         (GOOGLE, HD, None),
-        (GOOGLE, TENANT, "require.firebase.tenant: nobody can pass: only Firebase tokens have"),
+        (
+            GOOGLE,
+            TENANT,
+            "require.firebase.tenant: refuses every caller: only Firebase tok",
+        ),
         (GOOD, TENANT, None),
-        (GOOD, "limit = '1/day'", "limit: is counted in the memory of each instance, and starts"),
-        (GOOD, "limit = '9/hour; 30/2 hours'", "limit: is counted in the memory of each"),
+        (GOOD, "limit = '1/day'", "limit: is counted in memory and starts anew with each instance"),
+        (GOOD, "limit = '9/hour; 30/2 hours'", "limit: is counted in memory and starts anew"),
         (GOOD + REDIS, "limit = '1/day'", None),
         (GOOD, "limit = '9/hour'", None),
         (GOOD + GOOGLE, "limit = '9/hour'", "limit: a person with a Firebase and a Google acc"),
@@ -133,7 +137,7 @@ def test_a_rule_of_all_callers_that_nobody_can_pass_is_said_once(tmp_path: Path)
         + CONFIG.replace("default", "other")
     )
     status, output = preflight(tmp_path, GOOD, two)
-    assert (status, output.count("callers.require.hd: nobody can pass")) == (0, 1)
+    assert (status, output.count("callers.require.hd: refuses every caller")) == (0, 1)
 
 
 def test_an_app_of_another_project_is_said(tmp_path: Path) -> None:
@@ -142,18 +146,18 @@ def test_an_app_of_another_project_is_said(tmp_path: Path) -> None:
     status, output = preflight(tmp_path, environment, policy(callers=apps))
     (line,) = [line for line in output.splitlines() if line.startswith("warning: ")]
     assert status == 0
-    assert line.startswith("warning: policy.toml: callers.app_check_apps: no token of 1:9:web:b p")
+    assert line.startswith("warning: policy.toml: callers.app_check_apps: tokens of 1:9:web:b are")
 
 
-def test_warnings_are_no_part_of_what_scripts_read(
+def test_warnings_go_to_standard_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preflight(tmp_path, GOOD, policy(profile=HD))
     monkeypatch.chdir(tmp_path)
     assert main(["preflight", "env.yaml"]) == 0
     printed = capsys.readouterr()
-    assert "nobody can pass" in printed.err
-    assert all("=" in line and "nobody" not in line for line in printed.out.splitlines())
+    assert "refuses every caller" in printed.err
+    assert all("=" in line and "refuses" not in line for line in printed.out.splitlines())
 
 
 @pytest.mark.parametrize("change", ["edited", "missing"])

@@ -124,6 +124,17 @@ def test_a_dot_and_a_nested_table_are_the_same_claim() -> None:
     assert [each.accepted for each in rules] == [(True,), ("password",)]
 
 
+@pytest.mark.parametrize(
+    ("shared", "own"),
+    [("org = ['x']", "org.plan = ['pro']"), ("org.plan = ['pro']", "org = ['x']")],
+)
+def test_a_rule_above_or_below_an_inherited_one_is_a_mistake(shared: str, own: str) -> None:
+    head = SHARED.replace("[defaults.config]", f"[defaults.require]\n{shared}\n[defaults.config]")
+    head = head.replace("require = {", "#")
+    where = f"profiles.default.require.{own.partition(' ')[0]}"
+    assert mistakes(f"{head}[profiles.default]\nrequire.{own}\n") == [where]
+
+
 def test_a_limit_has_the_path_where_it_stands() -> None:
     policy = compiled(SHARED + "[profiles.a]\n[profiles.b]\nlimit = '1/day'\n")
     assert [each.limit_path for each in policy.profiles.values()] == [
@@ -200,13 +211,17 @@ def test_what_neither_has_is_missing_in_the_profile() -> None:
     assert mistakes(source) == ["profiles.a.model", "profiles.a.config.response_modalities"]
 
 
-@pytest.mark.parametrize("defaults", ["defaults = 1", "[[defaults]]", "[defaults]\nconfig = 1"])
-def test_defaults_of_another_type_are_a_mistake(defaults: str) -> None:
-    where = "defaults.config" if "config" in defaults else "defaults"
+@pytest.mark.parametrize(
+    ("top", "table", "where"),
+    [
+        ("defaults = 1", "", "defaults"),
+        ("", "[[defaults]]", "defaults"),
+        ("", "[defaults]\nconfig = 1", "defaults.config"),
+    ],
+)
+def test_defaults_of_another_type_are_a_mistake(top: str, table: str, where: str) -> None:
     profile = "[profiles.a]\nmodel = 'gemini-3.8-live'\nconfig.response_modalities = ['AUDIO']\n"
-    source = f"{defaults}\n{HEAD}{profile}" if "=" in defaults[:10] else ""
-    source = source or f"{HEAD}{defaults}\n{profile}"
-    assert mistakes(source) == [where]
+    assert mistakes(f"{top}\n{HEAD}{table}\n{profile}") == [where]
 
 
 TWO = "[profiles.default]\n[profiles.other]\n"

@@ -79,7 +79,7 @@ def test_an_odd_policy_compiles_or_has_mistakes(seed: int) -> None:
         else:
             configs = policy_file.configs_in(defaults.merged(document))
             assert check.describe(policy, configs)["profiles"]
-            warnings = advice.of(policy, configs, document)
+            warnings = advice.of(policy, document)
             assert len(warnings) == len(set(warnings)), document
             outcomes.add("compiled")
     assert outcomes == {"mistakes", "compiled"}

@@ -3,12 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from types import MappingProxyType
 from typing import Any
 
 from livetoken.cli.advice import callers, sessions
 from livetoken.cli.advice.codes import Code as Code
-from livetoken.compile import defaults
+from livetoken.compile import defaults, policy_file
 from livetoken.mistakes import dotted
 from livetoken.policy import Policy
 
@@ -22,18 +21,14 @@ class Advice:
     message: str
 
 
-def of(
-    policy: Policy,
-    configs: Mapping[str, Mapping[str, Any]],
-    document: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[Advice, ...]:
+def of(policy: Policy, document: Mapping[str, Any]) -> tuple[Advice, ...]:
     """Return the warnings about a policy, none of them twice.
 
     Args:
-        configs: the config of each profile, with what it inherits.
-        document: the policy as parsed, for the paths of what is inherited.
+        document: the policy as parsed.
     """
-    written, replaced = defaults.origin(document), defaults.replaced(document)
+    written, replaced = defaults.locator(document), defaults.replaced(document)
+    configs = policy_file.configs_in(defaults.merged(document))
     about: dict[Advice, dict[str, None]] = {}
     for name, profile in policy.profiles.items():
         rules = chain(

@@ -8,7 +8,7 @@ from typing import Any
 from livetoken import instruction
 from livetoken.caller import Caller
 from livetoken.cautions import of_firebase, of_google
-from livetoken.cli.advice.codes import Code, Rule
+from livetoken.cli.advice.codes import Code, Finding
 from livetoken.compile.strict import Path
 from livetoken.mistakes import dotted
 from livetoken.policy import (
@@ -24,7 +24,7 @@ from livetoken.refusals import Refused
 _SELF_CHOSEN = ("name", "given_name", "family_name", "picture")
 
 # https://firebase.google.com/docs/auth/admin/verify-id-tokens, and the payloads of Firebase tokens
-_OF_A_PERSON = ("hd", "email", "email_verified", "phone_number", *_SELF_CHOSEN)
+_OF_A_PERSON = ("hd", "email", "email_verified", "phone_number")
 _IN_FIREBASE = (
     "identities",
     "sign_in_provider",
@@ -34,7 +34,7 @@ _IN_FIREBASE = (
     "sign_in_attributes",
 )
 _ONE_VALUE = (("hd",), ("email",), ("email_verified",), ("sub",), ("firebase", "sign_in_provider"))
-_UNLESS_A_LIST = "Only a claim that is a list with a value of each does."
+_UNLESS_A_LIST = "Only a claim that is a list with a value of each passes."
 _PATTERN = re.compile(r"!.*|.*\*.*|\^.*\$")
 
 _PROVIDER = ("firebase", "sign_in_provider")
@@ -56,7 +56,7 @@ def of_all(policy: Policy) -> Iterator[tuple[bool, Code, Path]]:
     yield allowed and excluded, Code.ANONYMOUS_EXCLUDED, ("callers", "allow_anonymous")
 
 
-def of(policy: Policy, profile: Profile, config: Mapping[str, Any]) -> Iterator[Rule]:
+def of(policy: Policy, profile: Profile, config: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield every rule about the callers of a profile."""
     rules, profiles = _rules_of(policy, profile), policy.profiles.values()
     yield from _limit(policy.callers, profile)
@@ -66,18 +66,18 @@ def of(policy: Policy, profile: Profile, config: Mapping[str, Any]) -> Iterator[
     if profile.limits and not of_google(rules) and not of_firebase(rules):
         some_of_google = any(of_google(_rules_of(policy, each)) for each in profiles)
         by_address = any(each.claim == ("email",) for each in rules) and _requires_verified(rules)
-        yield some_of_google or by_address, Code.TWO_DOORS, ("profiles", profile.name, "limit"), ""
+        path = ("profiles", profile.name, "limit")
+        yield some_of_google or by_address, Code.TWO_DOORS, path, ""
     others = [each.name for each in profiles if _is_wider(each, profile)]
     too = f"They may use {', '.join(others)}."
-    path = dotted("profiles", profile.name, "require")
-    yield bool(others), Code.OPEN_PROFILE_TOO, path, too
+    yield bool(others), Code.OPEN_PROFILE_TOO, dotted("profiles", profile.name, "require"), too
 
 
 def _rules_of(policy: Policy, profile: Profile) -> tuple[Requirement, ...]:
     return (*policy.callers.require, *profile.require)
 
 
-def _limit(callers: CallerRules, profile: Profile) -> Iterator[Rule]:
+def _limit(callers: CallerRules, profile: Profile) -> Iterator[Finding]:
     path = ("profiles", profile.name, "limit")
     yield not profile.limits, Code.NO_LIMIT, path, ""
     unbounded = callers.app_check == "off" and _may_anybody_ask(callers, profile)
@@ -99,7 +99,7 @@ def _implies(rules: Iterable[Requirement], others: Iterable[Requirement]) -> boo
     )
 
 
-def _claims(profile: Profile, text: object, rules: Iterable[Requirement]) -> Iterator[Rule]:
+def _claims(profile: Profile, text: object, rules: Iterable[Requirement]) -> Iterator[Finding]:
     """Yield the rules about the claims that an instruction may name."""
     named = set(instruction.placeholders(text)) if isinstance(text, str) else set()
     for each in profile.claims:
@@ -109,7 +109,7 @@ def _claims(profile: Profile, text: object, rules: Iterable[Requirement]) -> Ite
         yield self_chosen and each.claim in named, Code.SELF_CHOSEN_CLAIM, each.path, ""
 
 
-def _rules(rules: tuple[Requirement, ...]) -> Iterator[Rule]:
+def _rules(rules: tuple[Requirement, ...]) -> Iterator[Finding]:
     for rule in rules:
         first, texts = rule.claim[0], [each for each in rule.accepted if isinstance(each, str)]
         yield first in _SELF_CHOSEN, Code.SELF_CHOSEN_CLAIM, rule.path, ""
@@ -133,7 +133,7 @@ def _elsewhere(claim: tuple[str, ...]) -> str | None:
     return last if above == ["firebase"] and last not in _IN_FIREBASE else None
 
 
-def _nobody(rules: tuple[Requirement, ...], allow_anonymous: bool) -> Iterator[Rule]:
+def _nobody(rules: tuple[Requirement, ...], allow_anonymous: bool) -> Iterator[Finding]:
     """Yield the rules that no caller passes together with the others."""
     google, firebase = of_google(rules), of_firebase(rules)
     if google and firebase:
@@ -148,7 +148,7 @@ def _nobody(rules: tuple[Requirement, ...], allow_anonymous: bool) -> Iterator[R
 
 
 def excludes_anonymous(rules: Iterable[Requirement]) -> bool:
-    """Whether no anonymous account can pass, whatever custom claims it has."""
+    """Whether an anonymous account is refused if it has no custom claim of these names."""
     return any(
         rule.claim[0] in _OF_A_PERSON
         or (rule.claim == _PROVIDER and "anonymous" not in rule.accepted)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from livetoken.cli.advice.codes import Code, Rule
+from livetoken.cli.advice.codes import Code, Finding
 from livetoken.compile import models
 from livetoken.compile.strict import Path, nodes
 from livetoken.policy import Profile
@@ -25,7 +25,7 @@ LEAST_START = 10
 _FILE = re.compile(r"\S+\.(md|txt|toml|json|prompt)")
 
 
-def of(profile: Profile, config: Mapping[str, Any], replaced: Iterable[str]) -> Iterator[Rule]:
+def of(profile: Profile, config: Mapping[str, Any], replaced: Iterable[str]) -> Iterator[Finding]:
     """Yield every rule about the sessions of a profile.
 
     Args:
@@ -63,7 +63,7 @@ def of(profile: Profile, config: Mapping[str, Any], replaced: Iterable[str]) -> 
         yield from _compression(config[field], (*at, field))
 
 
-def _model(name: str, path: Path) -> Iterator[Rule]:
+def _model(name: str, path: Path) -> Iterator[Finding]:
     state, meant = models.facts().state(name), _meant(models.close_model(name))
     yield state == "withdrawn", Code.MODEL_GONE, path, ""
     yield state == "legacy", Code.MODEL_LEGACY, path, ""
@@ -72,7 +72,7 @@ def _model(name: str, path: Path) -> Iterator[Rule]:
     yield state is None and is_live, Code.MODEL_UNKNOWN, path, meant
 
 
-def _compression(compression: Mapping[str, Any], path: Path) -> Iterator[Rule]:
+def _compression(compression: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     window = compression.get("sliding_window")
     yield window is None, Code.COMPRESSION_OFF, path, ""
     if window and "trigger_tokens" in compression:
