@@ -11,6 +11,7 @@ from raw_parts import (
     AUTHORIZED,
     CHUNKED,
     JSON_TYPE,
+    NESTED,
     SHORT,
     SMUGGLED,
     UPGRADE,
@@ -129,10 +130,10 @@ UPGRADES = {
     "with a body that is not JSON": (sized(b"not JSON!", UPGRADE + b"x"), "INVALID_REQUEST"),
     "with a body that is too large": (sized(b" " * 9000, UPGRADE + b"x"), "BODY_TOO_LARGE"),
     "without a credential, around a request": (
-        anonymous(UPGRADE + b"x", b"Content-Length: %d" % len(SMUGGLED), body=SMUGGLED),
+        anonymous(UPGRADE + b"x", b"Content-Length: %d" % len(NESTED), body=NESTED),
         "NO_CREDENTIAL",
     ),
-    "around a request": (sized(SMUGGLED, UPGRADE + b"x"), "INVALID_REQUEST"),
+    "around a request": (sized(NESTED, UPGRADE + b"x"), "INVALID_REQUEST"),
     "with length and chunks": (
         head(UPGRADE + b"x", b"Content-Length: 4", CHUNKED) + b"0\r\n\r\n",
         "400",
