@@ -19,7 +19,7 @@ VOICES = """
 Achernar Achird Algenib Algieba Alnilam Aoede Autonoe Callirrhoe Charon Despina Enceladus Erinome
 Fenrir Gacrux Iapetus Kore Laomedeia Leda Orus Puck Pulcherrima Rasalgethi Sadachbia Sadaltager
 Schedar Sulafat Umbriel Vindemiatrix Zephyr Zubenelgenubi
-""".split()  # noqa: SIM905  # a list has a line for each
+""".split()  # noqa: SIM905  # a list would take thirty lines
 """The prebuilt voices. Source: Google's guide to speech generation, as of 2026-08-19."""
 
 _RANGES = {"temperature": (0, 2), "topP": (0, 1), "maxOutputTokens": (1, 2**31 - 1)}

@@ -9,7 +9,7 @@ from livetoken import instruction
 from livetoken.compile import functions, models
 from livetoken.compile.strict import Found, Path, nodes
 
-# RFC 5646, section 2.1, without languages of over three letters, which nobody has registered.
+# RFC 5646, section 2.1, without languages of over three letters: none is registered.
 _LANGUAGE = re.compile(
     r"[a-z]{2,3}(-[a-z]{3}){0,3}(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*"
     r"(-[a-wyz0-9](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?",

@@ -148,7 +148,8 @@ def _for_some(document: Mapping[str, Any], path: Path, names: Collection[str]) -
     profiles = document.get("profiles")
     if path[:1] != ("defaults",) or not isinstance(profiles, dict):
         return ""
-    heirs = [name for name in profiles if locator(document)(("profiles", name, *path[1:])) == path]
+    written = locator(document)
+    heirs = [name for name in profiles if written(("profiles", name, *path[1:])) == path]
     return f" (profile {', '.join(names)})" if names and len(names) < len(heirs) else ""
 
 

@@ -123,8 +123,7 @@ UPGRADES = {
     "with chunks": (chunked(SHORT, fields=(UPGRADE + b"x",)), "short"),
     "in HTTP/1.0": (sized(SHORT, UPGRADE + b"x", line=b"POST / HTTP/1.0"), "short"),
     "with a body of another type": (
-        head(UPGRADE + b"x", b"Content-Length: 9", typed=b"Content-Type: text/plain\r\n")
-        + b"not JSON!",
+        head(UPGRADE + b"x", b"Content-Length: 2", typed=b"Content-Type: text/plain\r\n") + b"{}",
         "UNSUPPORTED_MEDIA_TYPE",
     ),
     "with a body that is not JSON": (sized(b"not JSON!", UPGRADE + b"x"), "INVALID_REQUEST"),

@@ -310,6 +310,10 @@ def test_a_policy_compiles_whatever_the_network_is(
     assert compile_policy(SMALLEST.encode()).profiles
 
 
+def test_a_byte_order_mark_changes_nothing() -> None:
+    assert compile_policy(b"\xef\xbb\xbf" + SMALLEST.encode()) == compiled(SMALLEST)
+
+
 def test_a_close_name_is_suggested() -> None:
     with pytest.raises(Mistakes) as found:
         compiled(SMALLEST + "temprature = 1")

@@ -22,7 +22,7 @@ class Advice:
 
 
 def of(policy: Policy, document: Mapping[str, Any]) -> tuple[Advice, ...]:
-    """Return the warnings about a policy, none of them twice.
+    """Return the warnings about a policy, each once.
 
     Args:
         document: the policy as parsed.
