@@ -271,9 +271,13 @@ def test_the_waits_between_sessions_grow_whatever_gemini_says(app: App) -> None:
         app.page.wait_for_timeout(30)
     tried: list[float] = app.page.evaluate("seen.tried")
     for first, seventh in zip(tried, tried[6:], strict=False):
-        assert seventh - first >= 60_000, "six tokens a minute at most"
+        # A token is counted a moment before it is tried.
+        assert seventh - first > 59_900, "six tokens a minute at most"
     waits = [after - before for before, after in itertools.pairwise(tried)]
-    assert waits[4] > 3 * waits[1]
+    shortest = [250, 500, 1_000, 2_000, 4_000]  # ms: half of each doubled rest is random
+    for wait, least in zip(waits, shortest, strict=False):
+        assert wait >= least
+    assert len(waits) > len(shortest)
     assert app.states[-1] in ("open", "resuming")
 
 
