@@ -9,7 +9,7 @@ Sure: TypeAlias = Literal["yes", "fairly", "sometimes", "one report", "unknown"]
 
 REFERENCE = "Google's API reference"
 PROJECTS = "several projects"
-"""They report the same and have no issue to cite."""
+"""Several projects report the same, but none in an issue that could be cited."""
 
 
 @dataclass(frozen=True)

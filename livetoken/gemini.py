@@ -164,7 +164,7 @@ def _refused(answer: fetch.Fetched) -> Refused:
     if status == 429:
         wait = _wait(answer, error, RETRY_AFTER_QUOTA)
         if error.quota is Detail.QUOTA_PER_DAY:
-            wait = RETRY_AFTER_MOST  # it is used up for hours, whatever short delay Gemini names
+            wait = RETRY_AFTER_MOST  # used up for hours, even if Gemini names a short delay
         return Refused(Reason.GEMINI_QUOTA, error.quota, retry_after=wait, status=status)
     if status in PASSING or status >= 500:
         wait = _wait(answer, error, RETRY_AFTER_UNAVAILABLE)

@@ -28,11 +28,12 @@ def mistakes(config: Mapping[str, Any]) -> Iterator[Found]:
     names: set[str] = set()
     for path, function in _declarations(config):
         name = function.get("name")
-        if isinstance(name, str) and not _NAME.fullmatch(name):
-            yield (*path, "name"), _NAME_RULE
-        elif isinstance(name, str) and name in names:
-            yield (*path, "name"), "is the name of another function"
-        names.add(str(name))
+        if isinstance(name, str):
+            if not _NAME.fullmatch(name):
+                yield (*path, "name"), _NAME_RULE
+            elif name in names:
+                yield (*path, "name"), "is the name of another function"
+            names.add(name)
         for field, json_field in zip(_SCHEMAS, _JSON_SCHEMAS, strict=True):
             if field in function and json_field in function:
                 yield (*path, json_field), f"excludes {field}: write one of the two"

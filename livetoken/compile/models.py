@@ -136,7 +136,7 @@ def close_model(model: str) -> str | None:
 
 
 def close_voice(voice: str) -> str | None:
-    """Return the voice that a name is close to, whatever the case, or None."""
+    """Return the voice that a name is close to, ignoring case, or None."""
     return _close(voice, facts().voices)
 
 

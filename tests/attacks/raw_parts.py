@@ -26,7 +26,7 @@ JSON_TYPE = b"Content-Type: application/json\r\n"
 SHORT = b'{"profile":"short"}'
 SMUGGLED = b"POST / HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED + b"Content-Length: 0\r\n\r\n"
 NESTED = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-"""A request for a body of known length: it has no placeholder for a token, which is longer."""
+"""A request without a placeholder for a token, since its length is counted as it stands."""
 
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: "
 CHUNKED = b"Transfer-Encoding: chunked\r\n"

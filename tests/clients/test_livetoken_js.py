@@ -66,7 +66,7 @@ TRACED = """async ([url, idToken, headers]) => {
 
 
 def test_headers_that_tracing_adds_do_not_stop_a_request(app: App) -> None:
-    """The page has no routes: Playwright would answer its preflights in the function's place."""
+    """Without routes: if a page has one, Playwright answers preflights instead of the function."""
     page, given = app.page.context.new_page(), app.given()
     page.goto(app.page.url)
 
