@@ -12,7 +12,7 @@ GO_AWAY: dict[str, Any] = {"goAway": {"timeLeft": "50s"}}
 
 
 def stays(app: App, seconds: float) -> None:
-    """The first connection has not been left, and is not left for as long by the page's clock."""
+    """The first connection is still open, and stays open for some seconds of the page's clock."""
     app.page.evaluate("(ms) => new Promise((done) => setTimeout(done, ms))", seconds * 1_000)
     assert app.states == ["connecting", "open"]
 

@@ -81,11 +81,11 @@ def test_it_waits_while_offline_and_resumes_when_online(visitor: Visitor, alone:
     visitor.talks()
     visitor.press("Mute")
     visitor.asks("one")
+    before = len(visitor.asked)
     visitor.page.context.set_offline(True)
     visitor.sees("You are offline. The conversation goes on when you are back online.")
     visitor.write("meanwhile")
     visitor.picture("10-offline")
-    before = len(visitor.asked)
     visitor.page.wait_for_timeout(1_000)
     assert len(visitor.asked) == before, "it sends no requests while offline"
     visitor.page.context.set_offline(False)
