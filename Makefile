@@ -8,15 +8,16 @@ READY := .venv/ready-$(VERSION)
 READY_RELEASE := .venv-release/ready-$(VERSION)
 READY_DEPLOY := .venv/ready-deploy-$(VERSION)
 READY_CLIENTS := .venv/ready-clients-$(VERSION)
+READY_LEDGER := .venv/ready-ledger-$(VERSION)
 READY_AUDIT := .venv-audit/ready-$(VERSION)
 READY_FUZZ := .venv-fuzz/ready-$(VERSION)
 CLIENTS := tests/clients
-ELSEWHERE := --ignore=tests/attacks --ignore=tests/deploy --ignore=$(CLIENTS)
+ELSEWHERE := --ignore=tests/attacks --ignore=tests/deploy --ignore=tests/ledger --ignore=$(CLIENTS)
 SCRIPTS := deploy/*.sh deploy/install-tools tests/install $(CLIENTS)/install .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help ready ready-release run test test-slow attacks fuzz test-deploy test-deploy-variants test-clients test-clients-variants \
-	shellcheck coverage check lock schema docs \
+.PHONY: help ready ready-release run test test-slow attacks fuzz ledger test-firestore test-deploy test-deploy-variants \
+	test-clients test-clients-variants shellcheck coverage check lock schema docs \
 	requirements audit sbom bench load clean
 
 help: ## list the targets
@@ -41,8 +42,9 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
 	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks);" \
-		"deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs (make test-clients" \
-		"needs Node, Chromium and Java)."
+		"the queries of deploy/queries/ (make ledger); limits against Google's emulator of Firestore (make test-firestore" \
+		"needs Java); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs" \
+		"(make test-clients needs Node, Chromium and Java)."
 
 test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
 	@tests/install redis-server
@@ -73,6 +75,18 @@ test-clients: $(READY_CLIENTS) ## test the page in Chromium, and the SDKs that c
 test-clients-variants: $(READY_CLIENTS) ## break livetoken.js and the page in many ways; a test must fail each time
 	@$(CLIENTS)/install
 	$(BIN)/pytest -v -n 2 --dist worksteal $(CLIENTS)/variants.py
+
+ledger: $(READY_LEDGER) ## run deploy/queries/ by Google's SQL engine, on log lines that a real function writes
+	$(BIN)/pytest -q tests/ledger
+
+FIRESTORE_TESTS := tests/emulator/test_firestore_stand_in.py \
+	$(addprefix tests/serving/test_,storages.py limits.py budgets.py totals.py)
+test-firestore: $(READY) ## test limits in Firestore, and its stand-in, with Google's emulator
+	@tests/install redis-server
+	@command -v java >/dev/null && [ -e "$(FIRESTORE_JAR)" ] || { echo "This needs Java and Google's Firestore emulator:" \
+		"gcloud components install cloud-firestore-emulator, or the package google-cloud-cli-firestore-emulator." >&2; exit 1; }
+	FIRESTORE=google FIRESTORE_JAR="$(FIRESTORE_JAR)" $(BIN)/pytest -q -n 2 --dist loadfile $(FIRESTORE_TESTS) -k firestore
+FIRESTORE_JAR ?= $(shell gcloud info --format='value(installation.sdk_root)' 2>/dev/null)/platform/cloud-firestore-emulator/cloud-firestore-emulator.jar
 
 fuzz: $(READY_FUZZ) ## fuzz the parsers, and the function by docs/openapi.yaml (SECONDS=20 for each parser)
 	@.venv-fuzz/bin/openapi-spec-validator docs/openapi.yaml
@@ -111,6 +125,7 @@ requirements: $(READY) ## compile requirements/*.in into the pinned .txt files, 
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/clients.txt requirements/clients.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/audit.txt requirements/audit.in
 	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/fuzz.txt requirements/fuzz.in
+	$(BIN)/uv pip compile $(COMPILE) --output-file=requirements/ledger.txt requirements/ledger.in
 COMPILE := --quiet $(if $(UPGRADE),--upgrade)
 
 audit: $(READY_AUDIT) ## look for known vulnerabilities in the pinned requirements
@@ -122,11 +137,12 @@ sbom: $(READY_AUDIT) ## write build/sbom.json: what a deployed function consists
 		--output-reproducible -o build/sbom.json
 	@echo "Wrote build/sbom.json."
 
-bench: $(READY) ## measure HTTP clients, limits in memory, one instance under load, and refusals
+bench: $(READY) ## measure HTTP clients, the storages of limits, one instance under load, and refusals
 	@test -d .venv-bench || { $(PYTHON) -m venv .venv-bench && \
 		.venv-bench/bin/pip install --quiet -r requirements/bench.txt; }
 	@PYTHONPATH=. .venv-bench/bin/python bench/http_clients.py
-	@PYTHONPATH=. $(BIN)/python bench/limits_in_memory.py
+	@tests/install redis-server
+	@PYTHONPATH=.:tests $(BIN)/python bench/limits.py
 	@PYTHONPATH=. $(BIN)/python bench/sizing.py
 	@PYTHONPATH=. $(BIN)/python bench/refusals.py
 
@@ -160,6 +176,11 @@ $(READY_RELEASE): requirements.txt requirements/release.txt
 $(READY_DEPLOY): $(READY) requirements/deploy.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/deploy.txt
+	@touch $@
+
+$(READY_LEDGER): $(READY) requirements/ledger.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/ledger.txt
 	@touch $@
 
 $(READY_AUDIT): requirements/audit.txt

@@ -52,18 +52,30 @@ async def exchange(http_request: Request, decision: Decision, cors: dict[str, st
     connection.check(http_request.scope)
     headers = http_request.headers
     service.origins.check(headers)
+    await service.switch.check()
     caller = decision.caller = await service.callers.identify(request.bearer(headers))
+    service.switch.check_caller(caller)
+    if service.policy.callers.revoked == "check":
+        await service.accounts.check(caller)
+    # What is the same for all profiles is checked before the body is read.
     app_check_token = request.app_check_token(headers)
-    await service.app_check.verify(app_check_token)
-    service.policy.callers.check(caller)
+    attested = await service.app_check.verify(app_check_token, service.policy.least_app_check)
+    service.policy.check(caller)
     with service.under_way.request(caller):
         asked = await request.read(http_request)
         profile = service.policy.profile(asked.profile)
         decision.profile = profile.name
+        attested = attested or await service.app_check.verify(app_check_token, profile.app_check)
         profile.check(caller)
-        locked_to = constraint.constrain(profile, caller, asked.resume)
-        await service.app_check.use(app_check_token)
-        async with service.limiter.use(caller, profile):
-            grant = decision.grant = await service.gemini.mint(locked_to)
+        locked_to = constraint.constrain(profile, caller, asked, service.identifiers.of(caller))
+        resumes = asked.resume is not None
+        if profile.app_check == "consume":
+            await service.limiter.look(caller, profile, resumes=resumes)
+            await service.app_check.use(attested)
+        await service.switch.check()  # again, as the steps in between can take half a minute
+        service.switch.check_caller(caller)
+        async with service.limiter.reserve(caller, profile, resumes=resumes) as reserved:
+            decision.reserved = reserved
+            grant = decision.grant = await service.gemini.mint(locked_to, reserved)
     decision.left = await http_request.is_disconnected()
-    return answers.minted(grant, asked, cors)
+    return answers.minted(grant, reserved, asked, cors)

@@ -6,10 +6,14 @@
 #   deploy/deploy.sh promote              move all traffic to the canary
 #   deploy/deploy.sh rollback [REVISION]  move all traffic off the canary, or to REVISION
 #   deploy/deploy.sh rotate               store a new Gemini API key and release with it
+#   deploy/deploy.sh stop                 stop all minting, without a release
+#   deploy/deploy.sh start                mint again
+#   deploy/deploy.sh ban UID              refuse an account; unban UID: accept it again
 #   deploy/deploy.sh smoke                run the smoke test on the revision that serves
 #
 # It is safe to run again at any time. Traffic moves only to a revision that passed its smoke test, or
-# to one that you name. Each command but smoke also removes the public URLs that killed releases left.
+# to one that you name. Each command that changes the traffic also removes the public URLs that killed
+# releases left.
 
 # shellcheck source=deploy/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -87,6 +91,50 @@ rollback() {
   say "$revision serves all traffic. The next release deploys the checkout, so fix the checkout first."
 }
 
+# served_switch: print the object that the serving revision reads
+served_switch() {
+  ask run revisions list --service="$SERVICE" --region="$REGION" --flatten='spec.containers[].env[]' \
+    --filter="metadata.name=$serving AND spec.containers.env.name=SWITCH_OBJECT" \
+    --format='value(spec.containers.env.value)' ||
+    fail "Could not read the revision $serving; see above."
+}
+
+# change_switch VERB [UID]: change the switch, and do it again if somebody else changed it meanwhile
+change_switch() {
+  local switch generation old new said
+  need_project
+  need_service
+  switch=$(served_switch) || exit 1
+  [ -n "$switch" ] ||
+    fail "$serving has no switch, so nothing was changed. Run deploy/setup.sh, then deploy/deploy.sh. To stop everything now, delete the key in Google AI Studio."
+  for _ in 1 2 3 4 5; do
+    old="" new=""
+    if generation=$(ask storage objects describe "$switch" --format='value(generation)' 2>&1); then
+      old=$(ask storage cat "$switch") || continue
+    elif [[ $generation == *"not found: 404"* ]]; then
+      generation=0
+    else
+      fail "$generation"$'\n'"Could not read $switch; see above. This requires roles/storage.objectUser on its bucket."
+    fi
+    new=$(deploy/switch.py "$@" <<<"$old") ||
+      fail "$switch was not changed; see above. To replace an object that is broken: echo '{\"stopped\": true, \"banned\": []}' | gcloud storage cp - $switch"
+    [ "$new" != "$old" ] || break
+    said=$(printf '%s\n' "$new" | quietly storage cp - "$switch" --if-generation-match="$generation" 2>&1) && break
+    [[ $said == *"HTTPError 412"* ]] ||
+      fail "$said"$'\n'"Could not write $switch; see above. This requires roles/storage.objectUser on its bucket."
+    new="" # somebody else changed it
+  done
+  [ -n "$new" ] || fail "Others keep changing $switch, so this change was not made. Run this again."
+  case $1 in
+    stop) say "stopped   no token is minted any more" ;;
+    start) say "started   tokens are minted again" ;;
+    ban) say "banned    $2 gets no token any more" ;;
+    unban) say "unbanned  $2 is treated like any caller again" ;;
+  esac
+  say "written   $switch, at $(date -u +%H:%M:%S) UTC; in force on every instance 60 seconds later" \
+    "note      tokens that were minted before stay valid until they expire"
+}
+
 case "$#:${1:-release}" in
   0:release | 1:release)
     preflight
@@ -127,6 +175,7 @@ case "$#:${1:-release}" in
     say "" "A rollback still uses version $old of the key. When you no longer need that, delete the key in" \
       "Google AI Studio, then run:" "$(disable "$old")"
     ;;
+  1:stop | 1:start | 2:ban | 2:unban) change_switch "$@" ;;
   1:smoke)
     preflight
     need_service

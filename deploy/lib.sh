@@ -52,16 +52,19 @@ need_project() {
   command -v gcloud >/dev/null || fail "gcloud is not installed: https://cloud.google.com/sdk/docs/install"
 }
 
-# preflight: exit before any change if the function would not start; sets `facts`
+# preflight: exit before any change if the function would not start; sets `facts`, and `bound`, the secrets
+# besides the key, each VARIABLE=SECRET or /FILE=SECRET
 preflight() {
   need_project
   make --silent ready-release || fail "Could not install the tools that check the policy; see above. To use another Python: PYTHON=python3.13 $0"
 
   local text name value file
-  text=$("${LIVETOKEN[@]}" preflight "$ENVIRONMENT") ||
+  read -ra bound <<<"$SECRETS"
+  text=$("${LIVETOKEN[@]}" preflight "$ENVIRONMENT" "${bound[@]/#/--secret=}") ||
     fail "Nothing was deployed. Fix the errors above. If the lock is stale, run make lock and commit it with the policy."
   declare -gA facts=()
   while IFS='=' read -r name value; do facts[$name]=$value; done <<<"$text"
+  [ "${facts[safety_identifier]}" = off ] || bound+=("SAFETY_IDENTIFIER_KEY=$SAFETY_SECRET")
 
   text=$(gcloud meta list-files-for-upload .) || fail "gcloud cannot list the files to upload; see above."
   for file in main.py requirements.txt "${facts[policy]}" "${facts[lock]}"; do
@@ -69,11 +72,11 @@ preflight() {
   done
   say "checked   ${facts[policy]}, its lock and $ENVIRONMENT; $(wc -l <<<"$text") files to upload"
 
-  if [ "${facts[limits]}" = redis ] && [ -z "$NETWORK" ]; then
-    fail "$ENVIRONMENT keeps limits in Redis. Set NETWORK and SUBNET in deploy/names.sh to the VPC network and subnet that reach it."
+  if [ "${facts[network]}" = required ] && [ -z "$NETWORK" ]; then
+    fail "$ENVIRONMENT keeps limits in a Redis without TLS. Set NETWORK and SUBNET in deploy/names.sh to the VPC network and subnet that reach it."
   fi
   if [ "${facts[limits]}" = memory ] && [ "$MAX_INSTANCES" -gt 1 ]; then
-    say "note      each of up to $MAX_INSTANCES instances counts limits separately, so callers may get $MAX_INSTANCES times the limit. docs/operations.md shows how to use Redis."
+    say "note      each of up to $MAX_INSTANCES instances counts limits separately, so callers may get $MAX_INSTANCES times the limit. docs/operations.md shows how to use Firestore or Redis."
   fi
 }
 
@@ -93,27 +96,32 @@ add_version() {
     fail "Could not store the $what in the secret $secret; see above. This requires roles/secretmanager.secretVersionAdder."
 }
 
-# key_version: print the number of the newest enabled version of the key
+# key_version [SECRET]: print the number of the newest enabled version of the key, or of another secret
 key_version() {
-  local version
-  version=$(ask secrets versions list "$KEY_SECRET" --filter=state=enabled \
+  local version secret=${1:-$KEY_SECRET}
+  version=$(ask secrets versions list "$secret" --filter=state=enabled \
     --sort-by=~createTime --limit=1 --format='value(name.basename())') ||
-    fail "Could not list the versions of the secret $KEY_SECRET; see above. If you have not run deploy/setup.sh, run it first."
-  [ -n "$version" ] || fail "The secret $KEY_SECRET has no enabled version. Run deploy/setup.sh, or deploy/deploy.sh rotate."
+    fail "Could not list the versions of the secret $secret; see above. If you have not run deploy/setup.sh, run it first."
+  [ -n "$version" ] || fail "The secret $secret has no enabled version. Run deploy/setup.sh, or deploy/deploy.sh rotate."
   printf '%s' "$version"
 }
 
-# deploy_revision FLAG...: build and deploy this checkout. The key's version is pinned: all instances
+# deploy_revision FLAG...: build and deploy this checkout. The versions of secrets are pinned: all instances
 # of a revision use the same key, and a rollback restores the key that the revision ran with.
 deploy_revision() {
-  local version
+  local version secrets pair other
   version=$(key_version) || exit 1
+  secrets="GEMINI_API_KEY=$KEY_SECRET:$version"
+  for pair in "${bound[@]}"; do
+    other=$(key_version "${pair#*=}") || exit 1
+    secrets+=",$pair:$other"
+  done
   say "deploying $SERVICE to $REGION, with version $version of the key; building takes a minute or two"
   cloud run deploy "$SERVICE" --region="$REGION" \
     --source=. --function=mint_token --base-image="$BASE_IMAGE" \
     --build-service-account="projects/$PROJECT/serviceAccounts/$(account "$BUILDER")" \
     --service-account="$(account "$RUNTIME")" \
-    --env-vars-file="$ENVIRONMENT" --set-secrets="GEMINI_API_KEY=$KEY_SECRET:$version" \
+    --env-vars-file="$ENVIRONMENT" --set-secrets="$secrets" \
     ${NETWORK:+--network="$NETWORK" --subnet="$SUBNET" --vpc-egress=private-ranges-only} \
     "${SIZE[@]}" "$@" ||
     fail "The deploy failed; see above. Callers are not affected. Fix the cause and run this again."

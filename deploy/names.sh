@@ -6,11 +6,13 @@ REGION="us-central1"           # choose one near your users: https://cloud.googl
 
 SERVICE="livetoken"            # the Cloud Run service
 KEY_SECRET="livetoken-key"     # the secret that holds the Gemini API key
+SAFETY_SECRET="livetoken-safety-key"   # the secret that hashes callers, if the policy has safety_identifier
+SECRETS=""                     # more secrets, separated by spaces: LIMITS_STORAGE=SECRET, or /FILE=SECRET for a file
 
 OWN_TAGS=""                    # your own tags of the service, separated by spaces; deploy.sh reports unknown ones
 
 # Service accounts, one for each job
-RUNTIME="livetoken"            # runs the function; may read the key and nothing else
+RUNTIME="livetoken"            # runs the function; has only the roles that docs/operations.md lists
 BUILDER="livetoken-build"      # builds the container
 TESTER="livetoken-test"        # runs the tests in Cloud Build; has no rights. cloudbuild-test.yaml names it too
 RELEASER="livetoken-release"   # releases from Cloud Build; cannot read the key. cloudbuild.yaml names it too
@@ -25,6 +27,6 @@ FIREBASE_WEB_API_KEY=""
 ID_TOKEN_COMMAND="${SMOKE_EMAIL:+deploy/id_token.py}"   # or any command that prints an ID token
 APP_CHECK_COMMAND=""           # prints an App Check token, if the policy requires one
 
-# The VPC network and subnet in REGION through which the function reaches Redis (LIMITS_STORAGE)
+# The VPC network and subnet in REGION through which the function reaches a Redis that is not public
 NETWORK=""
 SUBNET=""

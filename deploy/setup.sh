@@ -36,14 +36,17 @@ create_secret() {
   [ -n "$versions" ] || add_version "$@"
 }
 
+# create_bucket NAME: create a private bucket if it is missing
+create_bucket() {
+  grep -qxF -- "$1" <<<"$buckets" ||
+    quietly storage buckets create "gs://$1" --location="$REGION" --uniform-bucket-level-access --public-access-prevention ||
+    fail "Could not create the bucket $1; see above. This requires roles/owner or roles/storage.admin."
+}
+
 # create_stores: create what gcloud would create at the first deploy, so that roles can be granted on it
 create_stores() {
   local found
-  found=$(ask storage buckets list --format='value(name)') ||
-    fail "Could not list the buckets; see above. This requires roles/owner or roles/storage.admin."
-  grep -qxF -- "$SOURCES" <<<"$found" ||
-    quietly storage buckets create "gs://$SOURCES" --location="$REGION" --uniform-bucket-level-access --public-access-prevention ||
-    fail "Could not create the bucket $SOURCES; see above. This requires roles/owner or roles/storage.admin."
+  create_bucket "$SOURCES"
   found=$(ask artifacts repositories list --location="$REGION" --format='value(name.basename())') ||
     fail "Could not list the repositories; see above. This requires roles/owner or roles/artifactregistry.admin."
   grep -qxF -- "$IMAGES" <<<"$found" ||
@@ -51,14 +54,14 @@ create_stores() {
     fail "Could not create the repository $IMAGES; see above. This requires roles/owner or roles/artifactregistry.admin."
 }
 
-# grant ACCOUNT ROLE WHERE...: WHERE is gcloud's command group and the resource's name. Other services
-# do not see a new account at once: only that error is retried, for about a minute.
+# grant ACCOUNT ROLE WHERE...: WHERE is gcloud's command group and the resource's name; `condition` may
+# narrow it. Other services do not see a new account at once: only that error is retried, for about a minute.
 grant() {
   local member role=$2 pause=1 said
   member="serviceAccount:$(account "$1")"
   shift 2
   until said=$(quietly "${@:1:$#-1}" add-iam-policy-binding "${@: -1}" \
-    --member="$member" --role="$role" --condition=None 2>&1); do
+    --member="$member" --role="$role" --condition="${condition:-None}" 2>&1); do
     if [[ $said != *"does not exist"* ]] || [ "$pause" -gt 32 ]; then
       fail "$said" $'\n'"Could not grant $role to $member; see above. This requires roles/owner."
     fi
@@ -104,15 +107,53 @@ if [ -n "$SMOKE_EMAIL" ] && [ -z "${SMOKE_PASSWORD:-}" ] && [ -t 0 ]; then
 elif [ -n "$SMOKE_EMAIL" ]; then # standard input is the key, so it must never be read as the password
   create_password < <(printf '%s' "${SMOKE_PASSWORD:-}")
 fi
+if [ "${facts[safety_identifier]}" = on ]; then # only the function needs this key, so it is made here
+  create_secret "$SAFETY_SECRET" "key of the safety identifiers" "try again" \
+    < <("${LIVETOKEN[0]}" -c 'import secrets; print(secrets.token_hex())')
+fi
+for pair in "${bound[@]}"; do
+  [ "${pair#*=}" = "$SAFETY_SECRET" ] || grep -qxF -- "${pair#*=}" <<<"$secrets" ||
+    fail "There is no secret ${pair#*=} (SECRETS in deploy/names.sh). Create it: gcloud secrets create ${pair#*=} --project=$PROJECT --data-file=FILE"
+done
 say "secrets   $KEY_SECRET${SMOKE_EMAIL:+, $SMOKE_SECRET}"
 
+buckets=$(ask storage buckets list --format='value(name)') ||
+  fail "Could not list the buckets; see above. This requires roles/owner or roles/storage.admin."
 create_stores
 say "stores    $SOURCES, $IMAGES"
 
-# The function may read its key. It has no other role in the project.
+# The switch. An empty SWITCH_OBJECT means that there is none.
+switch=${facts[switch]}
+grep -q '^SWITCH_OBJECT:' "$ENVIRONMENT" || switch=gs://$SERVICE-switch-$PROJECT/$SERVICE.json
+if [ -n "$switch" ]; then
+  bucket=${switch#gs://} bucket=${bucket%%/*}
+  create_bucket "$bucket"
+  grant "$RUNTIME" roles/storage.objectViewer storage buckets "gs://$bucket"
+  if [ -z "${facts[switch]}" ]; then
+    printf '\n# stops all minting and bans callers: deploy/deploy.sh stop\nSWITCH_OBJECT: "%s"\n' "$switch" >>"$ENVIRONMENT"
+    say "switch    $switch, written to $ENVIRONMENT: commit it. It works from the next deploy on"
+  else
+    say "switch    $switch"
+  fi
+fi
+
+# The function may read its secrets and its switch. The policy and the environment can need further roles.
 grant "$RUNTIME" roles/secretmanager.secretAccessor secrets "$KEY_SECRET"
+for pair in "${bound[@]}"; do
+  grant "$RUNTIME" roles/secretmanager.secretAccessor secrets "${pair#*=}"
+  grant "$RELEASER" roles/secretmanager.viewer secrets "${pair#*=}"
+done
 if [ "${facts[app_check]}" = consume ]; then # to consume App Check tokens
   grant "$RUNTIME" roles/firebaseappcheck.tokenVerifier projects "${facts[firebase_project]}"
+fi
+IFS=, read -ra looked_up <<<"${facts[looked_up]}"
+for project in "${looked_up[@]}"; do # to look up revoked users
+  grant "$RUNTIME" roles/firebaseauth.viewer projects "$project"
+done
+if [ -n "${facts[firestore]}" ]; then # to count limits, in this database only
+  IFS=/ read -r project database <<<"${facts[firestore]}"
+  condition="title=livetoken limits,expression=resource.name==\"projects/$project/databases/$database\"" \
+    grant "$RUNTIME" roles/datastore.user projects "$project"
 fi
 # The build reads the uploaded source, and writes the image and the build log.
 grant "$BUILDER" roles/logging.logWriter projects "$PROJECT"

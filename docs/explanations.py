@@ -1,30 +1,38 @@
 """What the tables of the docs say of reasons, variables and warnings beside their names."""
 
-from livetoken import gemini, request, settings, under_way
+from livetoken import gemini, request, safety_identifier, settings, under_way
+from livetoken.limits import storages
 
 WHEN = {
     "INVALID_REQUEST": "the body is not JSON, is not an object, has a name twice, an unknown field,"
-    " a wrong type or a `resume` that is malformed or not allowed by the profile, or did not arrive"
-    f" whole within {request.BODY_TIMEOUT:.0f} s",
+    " a wrong type, a choice that the profile does not offer or a `resume` that is malformed or not"
+    f" allowed by the profile, or did not arrive whole within {request.BODY_TIMEOUT:.0f} s",
     "NO_CREDENTIAL": "no `Authorization` header, or not exactly one `Bearer` token in it",
     "INVALID_ID_TOKEN": "malformed, over 8 KiB, bad signature, unknown key, wrong issuer, audience"
-    " or claims",
+    " or claims; with `revoked`, its sign-in was revoked or its account deleted",
     "ID_TOKEN_EXPIRED": "genuine, but past its `exp`: refresh it and ask again",
     "APP_CHECK_FAILED": "the App Check token is missing, invalid, expired, already used, or of an"
     " app that is not accepted: get a fresh one",
     "ORIGIN_NOT_ALLOWED": "the `Origin` header names an origin that `ALLOWED_ORIGINS` does not"
     " allow",
-    "NOT_ALLOWED": "a rule of the policy refuses this caller",
+    "NOT_ALLOWED": "a rule of the policy refuses this caller, the owner has banned the account, or,"
+    " with `revoked`, the account is disabled",
     "UNKNOWN_PROFILE": "the policy has no profile of that name",
     "METHOD_NOT_ALLOWED": "the method is not `POST`",
     "BODY_TOO_LARGE": f"the body is over {request.MAX_BODY // 1024} KiB",
     "UNSUPPORTED_MEDIA_TYPE": "the body is not declared as `application/json`",
     "LIMIT_REACHED": "this caller reached their limit for the profile, or has"
     f" {under_way.MAX_UNDER_WAY} requests under way",
+    "BUDGET_REACHED": "this caller's minutes for the profile are used up",
+    "AT_ONCE_REACHED": "this caller has as many sessions at once as the profile allows",
     "GEMINI_QUOTA": "your project's Gemini quota is used up, for a minute or for the day",
     "GEMINI_REFUSED": "Gemini refused the key, its project, the location or the policy; logged as"
     " an error",
     "INTERNAL": "an unexpected error",
+    "TOTAL_REACHED": "a limit, a budget or the sessions at once of all callers together are used"
+    " up",
+    "STOPPED": "the owner has stopped all minting, or the switch cannot be read",
+    "ACCOUNTS_UNAVAILABLE": "Firebase cannot be asked whether the user is disabled or signed out",
     "KEYS_UNAVAILABLE": "the issuer's signing keys cannot be fetched",
     "GEMINI_UNAVAILABLE": "Gemini cannot be reached, answers 408, 409, 425, 499 or 5xx, or answers"
     " something that is not a token",
@@ -52,9 +60,24 @@ VARIABLES = {
     ),
     "POLICY_FILE": ("the policy", "`policy.toml`"),
     "LIMITS_STORAGE": (
-        "where limits are counted: `async+memory://` in each instance separately, or"
-        " `async+redis://…` for all instances together",
-        f"`{settings.IN_MEMORY}`",
+        "where limits, budgets and sessions at once are counted: `async+memory://` in each instance"
+        " separately, or `async+firestore://PROJECT/DATABASE`, `async+redis://…` or"
+        " `async+rediss://…` for all instances together",
+        f"`{storages.IN_MEMORY}`",
+    ),
+    "SAFETY_IDENTIFIER_KEY": (
+        "the secret that hashes a caller's account for Gemini, at least"
+        f" {safety_identifier.LEAST_KEY} characters; never logged, never returned",
+        "required with `safety_identifier`",
+    ),
+    "SWITCH_OBJECT": (
+        "[the switch](#stop-minting-and-ban-accounts) that stops all minting and bans callers: an"
+        " object of Cloud Storage, `gs://BUCKET/OBJECT`",
+        "none",
+    ),
+    "SWITCH_UNREADABLE": (
+        "what happens while the switch cannot be read: `keep` the last known state, or `refuse`",
+        "`keep`",
     ),
     "GOOGLE_GEMINI_BASE_URL": ("where to mint", f"`{settings.GEMINI}`"),
     "FIREBASE_KEYS_URL": ("Firebase's signing keys", "Google's"),
@@ -63,6 +86,12 @@ VARIABLES = {
         "App Check: its keys are at `/v1/jwks`, its single-use check beside",
         f"`{settings.APP_CHECK}`",
     ),
+    "IDENTITY_TOOLKIT_BASE_URL": (
+        "Identity Toolkit, which knows whether a Firebase user is disabled or signed out",
+        f"`{settings.IDENTITY_TOOLKIT}`",
+    ),
+    "STORAGE_BASE_URL": ("where the switch is read", f"`{settings.STORAGE}`"),
+    "FIRESTORE_BASE_URL": ("Firestore, if limits count there", f"`{settings.FIRESTORE}`"),
     "GOOGLE_CLOUD_PROJECT": ("whose traces the log links to", "the first Firebase project"),
 }
 """What each variable means, and its default."""
@@ -87,6 +116,8 @@ REMEDIES = {
     "SHORT_START": "set `start_within` to 10 seconds or more",
     "NO_RESUMPTION": "add resumption, or set `expires_in` to at most 10 minutes",
     "NO_LIMIT": "add a `limit`",
+    "LONG_SLICE": "set `expires_in` to a few minutes, add `session_resumption`, and use a client"
+    " that resumes, such as livetoken.js",
     "LIMIT_OF_NOBODY": "refuse anonymous accounts, or require App Check",
     "IDLE_LIMIT": "give the longer time more tokens than the shorter, or remove one of the two",
     "UNVERIFIED_EMAIL": "add `email_verified = [true]` to the rules",

@@ -30,6 +30,9 @@ from livetoken.cli import advice  # noqa: E402  # sys.path is set above
 from livetoken.cli.main import main as livetoken  # noqa: E402  # sys.path is set above
 
 PAGES = ("README.md", "docs/*.md", "docs/openapi.yaml")
+_MOST_LISTED = 8  # values of a setting
+_KEYS = {"profiles": "NAME", "claims": "CLAIM", "choices": "CHOICE"}
+"""What the docs call the keys of a table that the policy names itself."""
 LABELS = 21  # characters of a line of `check` before its text
 PART = re.compile(
     r"^([ #]*<!-- generated: (.+?) -->\n).*?^([ #]*<!-- end -->\n)", re.DOTALL | re.MULTILINE
@@ -91,7 +94,7 @@ def variables(_: str) -> Iterator[str]:
 
 def policy(_: str) -> Iterator[str]:
     """Every setting of the policy but those inside `config`, by its JSON Schema."""
-    return _table(("setting", "values", "meaning"), _settings(SCHEMA, ("NAME", "CLAIM"), ""))
+    return _table(("setting", "values", "meaning"), _settings(SCHEMA, ""))
 
 
 def open_fields(_: str) -> Iterator[str]:
@@ -244,17 +247,17 @@ def _provoking_tests() -> dict[str, str]:
     return found
 
 
-def _settings(schema: Any, names: tuple[str, ...], path: str) -> Iterator[tuple[str, str, str]]:
+def _settings(schema: Any, path: str) -> Iterator[tuple[str, str, str]]:
     for name, described in schema.get("properties", {}).items():
         inner = _resolved(described)
         values = _values(inner, is_required=name in schema.get("required", ()))
         yield f"`{path}{name}`", values, inner.get("description", "")
         if name in ("config", "defaults"):
             continue
-        yield from _settings(inner, names, f"{path}{name}.")
+        yield from _settings(inner, f"{path}{name}.")
         tables = inner.get("additionalProperties")
-        if isinstance(tables, dict):
-            yield from _settings(_resolved(tables), names[1:], f"{path}{name}.{names[0]}.")
+        if name in _KEYS:
+            yield from _settings(_resolved(tables), f"{path}{name}.{_KEYS[name]}.")
 
 
 def _resolved(schema: Any) -> dict[str, Any]:
@@ -268,11 +271,14 @@ def _resolved(schema: Any) -> dict[str, Any]:
 
 
 def _values(schema: Mapping[str, Any], *, is_required: bool) -> str:
-    kinds = {"boolean": "true or false", "integer": "a number", "string": "text", "array": "a list"}
-    if "enum" in schema:
+    kinds = {"boolean": "true or false", "string": "text", "array": "a list"}
+    kinds |= dict.fromkeys(("integer", "number"), "a number")
+    if len(schema.get("enum", ())) in range(1, _MOST_LISTED):
         values = " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
     else:
-        values = kinds.get(schema.get("type", ""), "a table")
+        types = schema.get("type", "")
+        each = types if isinstance(types, list) else [types]
+        values = " or ".join(kinds.get(name, "a table") for name in each)
     if "minimum" in schema and "maximum" in schema:
         values += f" from {schema['minimum']} to {schema['maximum']}"
     return f"{values}, required" if is_required else values

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 from emulator import metadata, tls
+from emulator.accounts import Accounts
 from emulator.app_check import AppCheck
 from emulator.clock import Clock
 from emulator.function import Function, NotStarted
@@ -124,6 +125,7 @@ def _running(options: argparse.Namespace, folder: Path, log: Path) -> Iterator[t
         keys_url = os.environ.get("FIREBASE_KEYS_URL") or FIREBASE_KEYS
         issuer = Issuer(options.firebase, also=certificates_at(keys_url))
     app_check = AppCheck(issuer.firebase_project, access_tokens=account.access_tokens)
+    accounts = Accounts(issuer.firebase_project, access_tokens=account.access_tokens)
     policy_file = os.environ.get("POLICY_FILE") or "policy.toml"
     with ExitStack() as running:
         start = running.enter_context
@@ -131,6 +133,7 @@ def _running(options: argparse.Namespace, folder: Path, log: Path) -> Iterator[t
         page = Page(Path(policy_file), issuer, app_check, gemini_url=upstream.url)
         issuer_at = start(Server(issuer.app, plain=_port("ISSUER_PORT")))
         app_check_at = start(Server(app_check.app))
+        accounts_at = start(Server(accounts.app))
         account_at = start(Server(account.app))
         page_at = start(Server(page.app, plain=_port("PAGE_PORT")))
         environment = {
@@ -144,7 +147,9 @@ def _running(options: argparse.Namespace, folder: Path, log: Path) -> Iterator[t
             "GOOGLE_KEYS_URL": f"{issuer_at.url}/keys/google",
             "FIREBASE_PROJECT_NUMBER": app_check.project_number,
             "APP_CHECK_BASE_URL": app_check_at.url,
+            "IDENTITY_TOOLKIT_BASE_URL": accounts_at.url,
             "LIMITS_STORAGE": os.environ.get("LIMITS_STORAGE", ""),
+            "SAFETY_IDENTIFIER_KEY": secrets.token_hex(),
             "CLOUDSDK_CONFIG": str(folder),  # keeps out the credentials of this machine's user
             **metadata.environment(account_at.url),
         }

@@ -28,6 +28,8 @@ class Metadata:
     """The valid tokens; removing one revokes it."""
     life: int = 3600
     """Seconds in the `expires_in` of a token."""
+    token: str = ""
+    """The token for every request. Usually, each gets one of its own."""
     fault: int | str | None = None
     """How access tokens fail: "hang", or an HTTP status. Everything else still works."""
     fetches: int = 0
@@ -43,6 +45,10 @@ class Metadata:
     def email(self) -> str:
         """The email address of the service account."""
         return f"livetoken@{self.project}.iam.gserviceaccount.com"
+
+    def new_token(self) -> str:
+        """The text of an access token."""
+        return f"ya29.c.{secrets.token_urlsafe(48)}"
 
     async def _get(self, request: Request) -> Response:
         answer = await self._resource(request)
@@ -86,7 +92,7 @@ class Metadata:
         if self.fault is not None:
             status = self.fault if isinstance(self.fault, int) else 501
             return PlainTextResponse(f"access tokens are unavailable: {self.fault}\n", status)
-        token = f"ya29.c.{secrets.token_urlsafe(48)}"
+        token = self.new_token()
         self.access_tokens.add(token)
         return JSONResponse(
             {"access_token": token, "expires_in": self.life, "token_type": "Bearer"}

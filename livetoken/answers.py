@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from livetoken.gemini import Grant
+from livetoken.limits.limiter import Reservation
 from livetoken.origins import PREFLIGHT
 from livetoken.refusals import Refused
 from livetoken.request import TokenRequest
@@ -14,8 +15,11 @@ _ALWAYS = {"Cache-Control": "no-store", "Vary": "Origin"}
 _OF_CODE = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "POST, OPTIONS"}}
 
 
-def minted(grant: Grant, asked: TokenRequest, cors: Mapping[str, str]) -> Response:
+def minted(
+    grant: Grant, reserved: Reservation, asked: TokenRequest, cors: Mapping[str, str]
+) -> Response:
     """Answer with a token. The first three fields are those of the SDK's AuthToken."""
+    left = {} if reserved.left is None else {"budgetSecondsLeft": reserved.left}
     answer = {
         "name": grant.name,
         "expireTime": grant.expire_time,
@@ -24,6 +28,7 @@ def minted(grant: Grant, asked: TokenRequest, cors: Mapping[str, str]) -> Respon
         "model": grant.constraint.model,
         "apiVersion": grant.api_version,
         "webSocketUrl": grant.web_socket_url,
+        **left,
     }
     return JSONResponse(asked.wrap(answer), headers={**_ALWAYS, **cors})
 

@@ -1,5 +1,6 @@
 """A verified caller and the claims of their ID token."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ class Account(NamedTuple):
         if self.tenant is None:
             return f"{self.issuer}\n{self.sub}"
         return json.dumps(self)
+
+
+def loggable(identifier: str) -> str:
+    """Return an id as the log shows it: one with an `@` as its hash.
+
+    A Firebase project can use emails as user ids.
+    """
+    if "@" not in identifier:
+        return identifier
+    return f"sha256:{hashlib.sha256(identifier.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)

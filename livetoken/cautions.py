@@ -5,9 +5,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from livetoken.limits.storages import IN_MEMORY
 from livetoken.mistakes import Mistake
 from livetoken.policy import Policy, Profile, Requirement, project_number
-from livetoken.settings import IN_MEMORY, Settings
+from livetoken.settings import Settings
 
 MEMORY_LASTS = 3600
 """Seconds. Cloud Run may end an idle instance after 15 minutes, and any instance for a release."""
@@ -16,7 +17,10 @@ _FOR_NOBODY = "refuses every caller: only {kind} tokens have this claim, and {va
 _OTHER_PROJECT = "tokens of {app} are refused: FIREBASE_PROJECT_NUMBER is of another project"
 _STARTS_ANEW = (
     "is counted in memory and starts anew with each instance: for more than an hour, set"
-    " LIMITS_STORAGE to a Redis"
+    " LIMITS_STORAGE to Firestore or Redis"
+)
+_NOT_LOOKED_UP = (
+    "has no effect: only Firebase users are looked up, and FIREBASE_PROJECT_ID is not set"
 )
 _TWICE = (
     "a person with a Firebase and a Google account is two callers with two limits: accept one of"
@@ -26,14 +30,17 @@ _TWICE = (
 
 def of(policy: Policy, settings: Settings) -> tuple[Mistake, ...]:
     """Return what to say, with the path of the setting in the policy."""
-    profiles, check = policy.profiles.values(), settings.app_check
-    foreign = [
+    number = settings.app_check.project_number
+    found = [
         Mistake("callers.app_check_apps", _OTHER_PROJECT.format(app=app))
         for app in policy.callers.app_check_apps
-        if check is not None and project_number(app) != check.project_number
+        if project_number(app) != number
     ]
-    found = (each for profile in profiles for each in _of(policy, profile, settings))
-    return tuple(dict.fromkeys((*foreign, *found)))
+    if policy.callers.revoked == "check" and not settings.firebase_projects:
+        found.append(Mistake("callers.revoked", _NOT_LOOKED_UP))
+    for profile in policy.profiles.values():
+        found += _of(policy, profile, settings)
+    return tuple(dict.fromkeys(found))
 
 
 def of_google(rules: Iterable[Requirement]) -> Requirement | None:
@@ -55,9 +62,11 @@ def _of(policy: Policy, profile: Profile, settings: Settings) -> Iterator[Mistak
     if firebase and not settings.firebase_projects:
         message = _FOR_NOBODY.format(kind="Firebase", variable="FIREBASE_PROJECT_ID")
         yield Mistake(firebase.path, message)
-    longest = max((each.seconds for each in profile.limits), default=0)
-    if settings.limits_storage.startswith(IN_MEMORY) and longest > MEMORY_LASTS:
-        yield Mistake(profile.limit_path, _STARTS_ANEW)
+    if settings.limits_storage.startswith(IN_MEMORY):
+        for bounds in (profile.bounds, profile.total, policy.total):
+            for key, limits in (("limit", bounds.limits), ("budget", bounds.budgets)):
+                if any(each.seconds > MEMORY_LASTS for each in limits):
+                    yield Mistake(bounds.paths[key], _STARTS_ANEW)
     has_both = settings.google_client_ids and settings.firebase_projects
-    if has_both and profile.limits and not (google or firebase):
-        yield Mistake(profile.limit_path, _TWICE)
+    if has_both and profile.bounds and not (google or firebase):
+        yield Mistake(next(iter(profile.bounds.paths.values())), _TWICE)

@@ -1,7 +1,8 @@
 """What a token is locked to: the body of a profile, completed for one caller.
 
-Two things are filled in: the claims that the system instruction names, and the handle of the
-session to resume. Each is one JSON string; nothing else changes.
+Four things are filled in: the claims that the system instruction names, what the request chooses
+among the policy's values, the caller's safety identifier, and the handle of the session to resume.
+Each is one JSON scalar; nothing else changes.
 """
 
 import json
@@ -11,10 +12,15 @@ from typing import Any
 
 from livetoken import instruction
 from livetoken.caller import Caller
-from livetoken.policy import Profile
+from livetoken.policy import Profile, Scalar
 from livetoken.refusals import Detail, Reason, Refused
+from livetoken.request import TokenRequest
 
 SETUP = "bidiGenerateContentSetup"
+
+SAFETY_LABEL = "safety_identifier"
+"""The key in the setup's `labels` by which Google tells an app's users apart. Source: the
+description of `labels` in google-genai 3.4.0."""
 
 FIELDS: Mapping[str, str] = {
     "system_instruction": "systemInstruction",
@@ -67,27 +73,43 @@ class Constraint:
         return _json(times)[:-1] + b"," + self._tail
 
 
-def constrain(profile: Profile, caller: Caller, resume: str | None) -> Constraint:
+def constrain(
+    profile: Profile, caller: Caller, asked: TokenRequest, safety_identifier: str | None
+) -> Constraint:
     """Complete the body of a profile for a caller.
 
     Args:
-        resume: the handle of the session to resume, or None.
+        safety_identifier: what names the caller to Gemini, or None.
 
     Raises:
         Refused: INVALID_REQUEST if there is a handle and the policy does not set
-            `session_resumption`; NOT_ALLOWED if a claim cannot be put into the instruction.
+            `session_resumption`, or if a choice is not offered; NOT_ALLOWED if a claim cannot be
+            put into the instruction.
     """
     setup = dict(profile.body[SETUP])
-    if resume is not None:
+    if asked.resume is not None:
         if "sessionResumption" not in setup:
             raise Refused(Reason.INVALID_REQUEST, Detail.NO_RESUMPTION)
-        setup["sessionResumption"] = {**setup["sessionResumption"], "handle": resume}
+        setup["sessionResumption"] = {**setup["sessionResumption"], "handle": asked.resume}
+    choices = {each.name: each for each in profile.choices}
+    for name, value in asked.choices.items():
+        if name not in choices:
+            raise Refused(Reason.INVALID_REQUEST, Detail.CHOICE_NOT_OFFERED)
+        setup = _with(setup, choices[name].at, choices[name].value(value))
+    if safety_identifier is not None:
+        setup["labels"] = {**setup.get("labels", {}), SAFETY_LABEL: safety_identifier}
     texts = {each.claim: each.of(caller) for each in profile.claims}
     if "systemInstruction" in setup:
         parts = [_filled(part, texts) for part in setup["systemInstruction"]["parts"]]
         setup["systemInstruction"] = {**setup["systemInstruction"], "parts": parts}
     body = {**profile.body, SETUP: setup}
     return Constraint(profile, setup["model"], _json(body)[1:])
+
+
+def _with(table: Mapping[str, Any], at: tuple[str, ...], value: Scalar) -> dict[str, Any]:
+    """Return a copy of a table with another value at a path that it has."""
+    first, *rest = at
+    return {**table, first: _with(table[first], tuple(rest), value) if rest else value}
 
 
 def _filled(part: Mapping[str, Any], texts: Mapping[str, str]) -> Mapping[str, Any]:

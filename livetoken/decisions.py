@@ -20,8 +20,9 @@ from typing import Any, Self
 
 from starlette.datastructures import Headers
 
-from livetoken.caller import Caller
+from livetoken.caller import Caller, loggable
 from livetoken.gemini import Grant
+from livetoken.limits.limiter import Reservation
 from livetoken.refusals import Detail, Reason, Refused
 
 # https://cloud.google.com/trace/docs/trace-context#legacy-http-header; callers can forge it.
@@ -37,8 +38,9 @@ TRY_AGAIN = 0.5
 class Decision:
     """What is known about one request, filled in on its way.
 
-    `caller` is set once verified, `profile` once found, `grant` once minted. `left` is whether the
-    caller did not wait for the token. No line is written if it is `silent`.
+    `caller` is set once verified, `profile` once found, `reserved` once counted, `grant` once
+    minted. `left` is whether the caller did not wait for the token. No line is written if it is
+    `silent`.
     """
 
     def __init__(self, headers: Headers, trace_project: str | None) -> None:
@@ -47,6 +49,7 @@ class Decision:
         self._error: BaseException | None = None
         self.caller: Caller | None = None
         self.profile: str | None = None
+        self.reserved: Reservation | None = None
         self.grant: Grant | None = None
         self.refusal: Refused | None = None
         self.left = False
@@ -71,6 +74,7 @@ class Decision:
 
     def _line(self) -> dict[str, Any]:
         grant, refusal, error = self.grant, self.refusal, self._error
+        reserved = self.reserved
         account = self.caller.account if self.caller else None
         outcome = grant or refusal  # either knows what became of the request to Gemini
         detail = Detail.CALLER_LEFT if self.left else refusal and refusal.detail
@@ -81,9 +85,12 @@ class Decision:
             "detail": detail.name if detail else None,
             "rule": refusal.rule if refusal else None,
             "profile": self.profile,
+            "seconds": reserved.seconds if grant and reserved else None,
+            "budget_seconds_left": reserved.left if grant and reserved else None,
+            "resumed": reserved.resumed if grant and reserved else None,
             "issuer": account.issuer if account else None,
-            "tenant": _loggable(account.tenant) if account else None,
-            "sub": _loggable(account.sub) if account else None,
+            "tenant": loggable(account.tenant) if account and account.tenant else None,
+            "sub": loggable(account.sub) if account else None,
             "token_sha256": _sha256(grant.name) if grant else None,
             "latency_ms": _milliseconds(time.perf_counter() - self._opened),
             "gemini_ms": _milliseconds(outcome.seconds) if outcome else None,
@@ -141,13 +148,6 @@ def write(line: dict[str, Any]) -> None:
 def _trace(headers: Headers, project: str | None) -> str | None:
     match = _TRACE.fullmatch(headers.get("x-cloud-trace-context", ""))
     return f"projects/{project}/traces/{match[1].lower()}" if match and project else None
-
-
-def _loggable(identifier: str | None) -> str | None:
-    """Return an id for the log. A Firebase project can use emails as user ids: hash those."""
-    if identifier is None:
-        return None
-    return f"sha256:{_sha256(identifier)}" if "@" in identifier else identifier
 
 
 def _sha256(text: str) -> str:

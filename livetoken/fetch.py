@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -21,8 +22,10 @@ KEPT_ALIVE = 90.0
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer at most, with its head. Keys and tokens need a fiftieth of it."""
 
-READ_HEADERS = ("age", "cache-control", "retry-after")
+READ_HEADERS = ("age", "cache-control", "etag", "retry-after")
 """The headers of an answer that are read."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 _Origin: TypeAlias = tuple[str, str, int]  # scheme, host, port
 _PORTS = {"http": 80, "https": 443}
@@ -66,9 +69,11 @@ class Http:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    async def get(self, url: str, *, seconds: float) -> Fetched:
+    async def get(
+        self, url: str, *, headers: Mapping[str, str] = NO_HEADERS, seconds: float
+    ) -> Fetched:
         """GET a URL. The whole answer must arrive within `seconds`; raises what `post` raises."""
-        return await self._send("GET", url, {}, b"", seconds)
+        return await self._send("GET", url, headers, b"", seconds)
 
     async def post(
         self, url: str, body: bytes, *, credentials: Mapping[str, str], seconds: float
@@ -99,7 +104,8 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> Fetched:
         parts = urlsplit(url)
-        head = _head(method, parts.path or "/", {"host": parts.netloc, **headers})
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        head = _head(method, target, {"host": parts.netloc, **headers})
         port = parts.port or _PORTS[parts.scheme]
         origin = (parts.scheme, parts.hostname or "", port)
         connection = None
@@ -228,13 +234,13 @@ class _Connection(asyncio.Protocol):
         self._answer.set_result(Fetched(status, self._headers, bytes(self._body)))
 
 
-def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     """Return a request's head.
 
     Raises:
         ValueError: a header would end its line.
     """
-    lines = [f"{method} {path} HTTP/1.1", "user-agent: livetoken", "accept-encoding: identity"]
+    lines = [f"{method} {target} HTTP/1.1", "user-agent: livetoken", "accept-encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a line ends in a header")

@@ -9,10 +9,9 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from livetoken import fetch
 from livetoken.constraint import Constraint
 from livetoken.google_errors import GoogleError
+from livetoken.limits.limiter import Reservation
 from livetoken.refusals import Detail, Reason, Refused
 
 DEADLINE = 6.0  # seconds for everything, the second try included
@@ -60,7 +60,6 @@ class Gemini:
         base_url: scheme, host and any path, without a final slash.
         api_version: `v1alpha` or `v1beta`.
         api_key: sent in a header marked sensitive, never in a URL.
-        now: the time, with a zone.
     """
 
     def __init__(
@@ -70,13 +69,11 @@ class Gemini:
         base_url: str,
         api_version: str,
         api_key: str,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._http = http
         self._base_url = base_url
         self._url = f"{base_url}/{api_version}/auth_tokens"
         self._api_key = api_key
-        self._now = now
         self._api_version = api_version
         secure = urlsplit(base_url).scheme == "https"
         self._web_socket_url = (
@@ -85,16 +82,14 @@ class Gemini:
             ".GenerativeService.BidiGenerateContentConstrained"
         )
 
-    async def mint(self, constraint: Constraint) -> Grant:
-        """Mint one token.
+    async def mint(self, constraint: Constraint, reserved: Reservation) -> Grant:
+        """Mint one token with the times that are reserved for it.
 
         Raises:
             Refused: GEMINI_QUOTA, GEMINI_REFUSED, GEMINI_UNAVAILABLE or GEMINI_TIMEOUT, with
                 `status`, `seconds` and `in_doubt`.
         """
-        now, profile = self._now(), constraint.profile
-        ends = _rfc3339(now + timedelta(seconds=profile.expires_in))
-        starts = _rfc3339(now + timedelta(seconds=profile.start_within))
+        ends, starts = _rfc3339(reserved.ends), _rfc3339(reserved.starts_by)
         started = time.perf_counter()
         try:
             name, status = await self._post(constraint.request(ends, starts))

@@ -13,11 +13,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from livetoken.constraint import SETUP, mask
+from livetoken.constraint import FIELDS, SETUP, mask
 from livetoken.mistakes import Mistake, Mistakes
-from livetoken.policy import MOST_EXPIRES_IN, Policy, Profile
+from livetoken.policy import (
+    MOST_EXPIRES_IN,
+    Bounds,
+    Choice,
+    Policy,
+    Profile,
+    Scalar,
+    is_same,
+)
 
-FORMAT = 4
+FORMAT = 5
 """Raise this when the compiler writes or refuses something else than before."""
 
 
@@ -71,6 +79,7 @@ def fresh(path: Path, source: bytes) -> Policy | None:
             return None
         policy = Policy.of(decided)
         whole = bool(policy.profiles) and all(map(_is_whole, policy.profiles.values()))
+        whole = whole and _are_whole(policy.total) and _names_callers(policy)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return policy if whole else None
@@ -82,17 +91,51 @@ def _digest(source: bytes, sdk: str, decided: Mapping[str, Any]) -> str:
     return hashlib.sha256(hashlib.sha256(source).digest() + written).hexdigest()
 
 
+def _names_callers(policy: Policy) -> bool:
+    """Whether no client can name its caller to Gemini if the policy does so."""
+    left_open = (name for each in policy.profiles.values() for name in each.client_may_set)
+    return not policy.callers.safety_identifier or "labels" not in left_open
+
+
 def _is_whole(profile: Profile) -> bool:
     """Whether a token is locked whole, works once and ends, whatever the hash is."""
     body, setup = profile.body, profile.body[SETUP]
     left_open = {"fieldMask": mask(profile.client_may_set)} if profile.client_may_set else {}
-    starts, ends = profile.start_within, profile.expires_in
-    counts = (number for each in profile.limits for number in (each.amount, each.seconds))
+    starts, ends, least = profile.start_within, profile.expires_in, profile.least
     return (
         body == {"uses": 1, SETUP: setup, **left_open}
-        and all(type(number) is int for number in (body["uses"], starts, ends, *counts))
+        and all(type(number) is int for number in (body["uses"], starts, ends, least))
         and 0 < starts <= ends < MOST_EXPIRES_IN
-        and all(each.amount > 0 and each.seconds > 0 for each in profile.limits)
+        and 0 < least <= ends
+        and _are_whole(profile.bounds)
+        and _are_whole(profile.total)
         and setup["model"] == f"models/{profile.model.removeprefix('models/')}"
         and bool(setup["generationConfig"]["responseModalities"])
+        and all(_is_offered(each, profile) for each in profile.choices)
     )
+
+
+def _is_offered(choice: Choice, profile: Profile) -> bool:
+    """Whether a choice changes one scalar of a locked field, which is its default."""
+    value: Any = profile.body[SETUP]
+    for key in choice.at:
+        value = value[key]
+    left_open = {FIELDS[name] for name in profile.client_may_set}
+    default = [
+        sent
+        for each, sent in zip(choice.values, choice.sent, strict=True)
+        if is_same(each, choice.default)
+    ]
+    return (
+        json.dumps(default) == json.dumps([value])
+        and all(isinstance(each, Scalar) for each in (*choice.values, *choice.sent))
+        and choice.at[0] not in {"model", *left_open}
+    )
+
+
+def _are_whole(bounds: Bounds) -> bool:
+    """Whether bounds are numbers that bound something."""
+    amounts = (*bounds.limits, *bounds.budgets)
+    numbers = [number for each in amounts for number in (each.amount, each.seconds)]
+    numbers += [] if bounds.at_once is None else [bounds.at_once]
+    return all(type(number) is int and number > 0 for number in numbers)

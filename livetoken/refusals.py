@@ -54,9 +54,14 @@ class Reason(Enum):
     BODY_TOO_LARGE = Refusal(413, _NO, "INFO", "The request body is over 8 KiB.")
     UNSUPPORTED_MEDIA_TYPE = Refusal(415, _NO, "INFO", "Send the body as application/json.")
     LIMIT_REACHED = Refusal(429, _YES, "NOTICE", "Rate limit reached. Try again later.")
+    BUDGET_REACHED = Refusal(429, _YES, "NOTICE", "Time budget used up. Try again later.")
+    AT_ONCE_REACHED = Refusal(429, _YES, "NOTICE", "Too many sessions at once. Try again later.")
     GEMINI_QUOTA = Refusal(429, _YES, "WARNING", "Gemini's quota is used up. Try again later.")
     GEMINI_REFUSED = Refusal(500, _NO, "ERROR", "Gemini refused this service's request.")
     INTERNAL = Refusal(500, _NO, "ERROR", "Internal error.")
+    TOTAL_REACHED = Refusal(503, _YES, "ERROR", "This service is fully used. Try again later.")
+    STOPPED = Refusal(503, _YES, "NOTICE", "This service is stopped. Try again later.")
+    ACCOUNTS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Accounts cannot be checked right now.")
     KEYS_UNAVAILABLE = Refusal(503, _YES, "ERROR", "Sign-in cannot be checked right now.")
     GEMINI_UNAVAILABLE = Refusal(503, _YES, "WARNING", "Gemini is unavailable. Try again.")
     APP_CHECK_UNAVAILABLE = Refusal(503, _YES, "ERROR", "App Check is unavailable. Try again.")
@@ -79,6 +84,7 @@ class Detail(Enum):
     WRONG_TYPE = auto()
     NOT_A_HANDLE = auto()
     NO_RESUMPTION = auto()
+    CHOICE_NOT_OFFERED = auto()
     # ID and App Check tokens
     TOKEN_TOO_LONG = auto()
     TOKEN_MALFORMED = auto()
@@ -99,12 +105,20 @@ class Detail(Enum):
     SUBJECT = auto()
     SIGN_IN_PROVIDER = auto()
     TENANT = auto()
+    # The account
+    ACCOUNT_DISABLED = auto()
+    ACCOUNT_DELETED = auto()
+    SESSIONS_REVOKED = auto()
+    NOT_AN_ACCOUNT = auto()
     # App Check
     NO_TOKEN = auto()
     APP_NOT_ACCEPTED = auto()
     ALREADY_USED = auto()
     NO_ACCESS_TOKEN = auto()
     NOT_A_VERDICT = auto()
+    # The switch
+    BANNED = auto()
+    NOT_A_SWITCH = auto()
     # The policy
     ANONYMOUS = auto()
     CLAIM_NOT_ACCEPTED = auto()

@@ -8,13 +8,13 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from livetoken.policy import DEFAULT_PROFILE
+from livetoken.policy import DEFAULT_PROFILE, MOST_CHOICES, Scalar
 from livetoken.refusals import Detail, Reason, Refused
 
 MAX_CREDENTIAL = 8 * 1024
@@ -29,12 +29,15 @@ BODY_TIMEOUT = 2.0
 MAX_HANDLE = 4096
 """Characters of a resumption handle."""
 
-_FIELDS: Mapping[str, None] = {"profile": None, "resume": None}
-_BODY: Mapping[str, Any] = {**_FIELDS, "data": _FIELDS}  # None: a string; otherwise, an object
+_TEXT, _CHOICES = object(), object()
+_FIELDS: Mapping[str, object] = {"profile": _TEXT, "resume": _TEXT, "choices": _CHOICES}
+_BODY: Mapping[str, object] = {**_FIELDS, "data": _FIELDS}
 
 # Without the classes Cc (control characters) and Cs (halves of characters). Only Gemini knows more.
 _HANDLE = re.compile(rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_HANDLE}}}")
 _DECODER = json.JSONDecoder()
+_SCALAR = re.compile(r'["0-9tf]|-[0-9]')
+"""The beginning of text, of a number, of true or of false."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 
@@ -43,12 +46,13 @@ _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 class TokenRequest:
     """What the body asks for.
 
-    `resume` is the handle of a session to resume, `callable` whether the body is in the Firebase
-    callable protocol.
+    `resume` is the handle of a session to resume, `choices` the value of each choice by its name,
+    `callable` whether the body is in the Firebase callable protocol.
     """
 
     profile: str = DEFAULT_PROFILE
     resume: str | None = None
+    choices: Mapping[str, Scalar] = field(default_factory=dict)
     callable: bool = False
 
     def wrap(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +143,8 @@ def parse(body: bytes) -> TokenRequest:
     resume = fields.get("resume")
     if resume is not None and not _HANDLE.fullmatch(resume):
         raise Refused(Reason.INVALID_REQUEST, Detail.NOT_A_HANDLE)
-    return TokenRequest(fields.get("profile", DEFAULT_PROFILE), resume, is_callable)
+    profile = fields.get("profile", DEFAULT_PROFILE)
+    return TokenRequest(profile, resume, fields.get("choices", {}), is_callable)
 
 
 async def _body(request: Request) -> bytes:
@@ -157,12 +162,15 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _object(text: str, at: int, known: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def _object(text: str, at: int, known: object) -> tuple[dict[str, Any], int]:
     """Read the object that begins at `at`. Return its members and where it ends.
+
+    Args:
+        known: its members by their names, or `_CHOICES`.
 
     Raises:
         ValueError: it is not JSON, or a name occurs twice (RFC 8259, section 4).
-        Refused: a member is not known, or has another type.
+        Refused: a member is not known or one too many, or has another type.
     """
     members: dict[str, Any] = {}
     at = _after_space(text, at + 1)
@@ -170,27 +178,39 @@ def _object(text: str, at: int, known: Mapping[str, Any]) -> tuple[dict[str, Any
         return members, at + 1
     while True:
         name, at = _string(text, at)
-        if name not in known:
-            raise Refused(Reason.INVALID_REQUEST, Detail.UNKNOWN_FIELD)
         if name in members:
             raise ValueError
         at = _after_space(text, _after_mark(text, at, ":"))
-        members[name], at = _value(text, at, known[name])
+        if isinstance(known, Mapping):
+            if name not in known:
+                raise Refused(Reason.INVALID_REQUEST, Detail.UNKNOWN_FIELD)
+            members[name], at = _value(text, at, known[name])
+        elif len(members) == MOST_CHOICES:
+            raise Refused(Reason.INVALID_REQUEST, Detail.CHOICE_NOT_OFFERED)
+        else:
+            members[name], at = _scalar(text, at)
         at = _after_space(text, at)
         if text[at : at + 1] == "}":
             return members, at + 1
         at = _after_space(text, _after_mark(text, at, ","))
 
 
-def _value(text: str, at: int, known: Mapping[str, Any] | None) -> tuple[Any, int]:
-    """Read a string, or if `known` has the members of an object, that object or null."""
-    if known is None and text[at : at + 1] == '"':
+def _value(text: str, at: int, known: object) -> tuple[Any, int]:
+    """Read a string, choices, or if `known` has the members of an object, that object or null."""
+    if known is _TEXT and text[at : at + 1] == '"':
         return _string(text, at)
-    if known is not None and text[at : at + 1] == "{":
+    if known is not _TEXT and text[at : at + 1] == "{":
         return _object(text, at, known)
-    if known is not None and text.startswith("null", at):
+    if isinstance(known, Mapping) and text.startswith("null", at):
         return {}, at + 4
     raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)
+
+
+def _scalar(text: str, at: int) -> tuple[Scalar, int]:
+    if not _SCALAR.match(text, at):
+        raise Refused(Reason.INVALID_REQUEST, Detail.WRONG_TYPE)
+    value, end = _DECODER.raw_decode(text, at)
+    return value, end
 
 
 def _string(text: str, at: int) -> tuple[str, int]:

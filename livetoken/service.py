@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from livetoken import callers, cautions, decisions, fetch, keys, lock
-from livetoken.app_check import AppCheck, NoAppCheck
+from livetoken import accounts, app_check, callers, cautions, decisions, fetch, keys, lock, switch
+from livetoken.accounts import Accounts
+from livetoken.app_check import AppCheck
 from livetoken.callers import Callers
 from livetoken.gemini import Gemini
+from livetoken.google_api import GoogleApi
 from livetoken.keys import KeySet
-from livetoken.limits import Limiter
+from livetoken.limits import storages
+from livetoken.limits.limiter import Limiter
 from livetoken.mistakes import Mistakes
 from livetoken.origins import Origins
 from livetoken.policy import Policy
-from livetoken.refusals import Reason
-from livetoken.settings import AppCheckSettings, Settings, policy_file
+from livetoken.refusals import Detail, Reason
+from livetoken.safety_identifier import SafetyIdentifiers
+from livetoken.service_account import ServiceAccount
+from livetoken.settings import Settings, SwitchSettings, policy_file
+from livetoken.switch import NoSwitch, Switch
 from livetoken.under_way import UnderWay
 
 
@@ -30,10 +36,13 @@ class Service:
     """The parts of one deployment. `main.exchange` has the order in which a request meets them."""
 
     origins: Origins
+    switch: Switch | NoSwitch
     callers: Callers
-    app_check: AppCheck | NoAppCheck
+    accounts: Accounts
+    app_check: AppCheck
     under_way: UnderWay
     policy: Policy
+    identifiers: SafetyIdentifiers
     limiter: Limiter
     gemini: Gemini
     warmed: tuple[Warm, ...]
@@ -72,19 +81,46 @@ class Service:
             api_version=policy.api_version,
             api_key=settings.api_key,
         )
-        app_check = _app_check(http, settings.app_check) if settings.app_check else NoAppCheck()
-        limiter = Limiter(settings.limits_storage)
+        owners_switch = _switch(http, settings.switch) if settings.switch else NoSwitch()
+        identity_toolkit = GoogleApi(
+            http, ServiceAccount(accounts.SCOPE), Reason.ACCOUNTS_UNAVAILABLE
+        )
+        app_check_api = GoogleApi(
+            http, ServiceAccount(app_check.SCOPE), Reason.APP_CHECK_UNAVAILABLE
+        )
+        app_check_keys = KeySet(
+            http,
+            f"{settings.app_check.base_url}/v1/jwks",
+            keys.jwks,
+            unavailable=Reason.APP_CHECK_UNAVAILABLE,
+            unknown=Reason.APP_CHECK_FAILED,
+        )
+        storage = storages.opened(settings.limits_storage, http, settings.firestore_url)
+        limiter = Limiter(storage, policy.total, alert=_alert)
         return cls(
             origins=Origins(settings.allowed_origins),
+            switch=owners_switch,
             callers=Callers(issuers),
-            app_check=app_check,
+            accounts=Accounts(identity_toolkit, settings.identity_toolkit_url),
+            app_check=AppCheck(
+                app_check_api,
+                app_check_keys,
+                project=settings.app_check.project,
+                number=settings.app_check.project_number,
+                base_url=settings.app_check.base_url,
+                apps=settings.app_check.apps,
+            ),
             under_way=UnderWay(),
             policy=policy,
+            identifiers=SafetyIdentifiers(settings.safety_identifier_key),
             limiter=limiter,
             gemini=gemini,
             warmed=(
                 gemini,
-                app_check,
+                owners_switch,
+                *([identity_toolkit] if policy.callers.revoked == "check" else []),
+                *([app_check_keys] if policy.app_check != "off" else []),
+                *([app_check_api] if policy.app_check == "consume" else []),
                 *{issuer.keys for issuer in issuers.values()},
                 *([limiter] if policy.is_limited else []),
             ),
@@ -96,32 +132,27 @@ class Service:
         await asyncio.gather(*(each.warm() for each in self.warmed))
 
 
-def _app_check(http: fetch.Http, settings: AppCheckSettings) -> AppCheck:
-    credentials = None
-    if settings.consume:
-        from livetoken.service_account import ServiceAccount
+def _switch(http: fetch.Http, settings: SwitchSettings) -> Switch:
+    def report(detail: Detail) -> None:
+        message = "the switch cannot be read"
+        decisions.write({"severity": "ERROR", "message": message, "detail": detail.name})
 
-        credentials = ServiceAccount()
-    app_check_keys = KeySet(
+    return Switch(
         http,
-        f"{settings.base_url}/v1/jwks",
-        keys.jwks,
-        unavailable=Reason.APP_CHECK_UNAVAILABLE,
-        unknown=Reason.APP_CHECK_FAILED,
-    )
-    return AppCheck(
-        http,
-        app_check_keys,
-        project=settings.project,
-        number=settings.project_number,
+        ServiceAccount(switch.SCOPE),
+        place=settings.place,
         base_url=settings.base_url,
-        apps=settings.apps,
-        credentials=credentials,
+        keeps=settings.keeps,
+        report=report,
     )
 
 
 def _warn(message: str) -> None:
     decisions.write({"severity": "WARNING", "message": message})
+
+
+def _alert(path: str) -> None:
+    _warn(f"80 % of {path} is used")
 
 
 def _warn_of_lock(message: str) -> None:

@@ -1,21 +1,17 @@
 """Access tokens of the service account that the function runs as, from google-auth.
 
 google-auth fetches access tokens with blocking calls, so one thread does it for all requests that
-wait. Only a policy with `app_check = "consume"` imports this module.
+wait. The thread imports google-auth's client, which few deployments need.
 """
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import google.auth
-import requests
 from google.auth.credentials import Credentials, TokenState
-from google.auth.transport.requests import Request
 
-SCOPES = ("https://www.googleapis.com/auth/firebase",)
 RETRY = 2.0  # seconds after a failure before the next try
 FETCH_TIMEOUT = 5.0  # seconds for an answer, if google-auth sets no time of its own
 
@@ -24,10 +20,12 @@ class ServiceAccount:
     """Access tokens. Each is kept until it expires and renewed in the minutes before.
 
     Args:
+        scopes: the OAuth scopes of the tokens.
         now: seconds on a monotonic clock.
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *scopes: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._scopes = scopes
         self._now = now
         self._retry_at = float("-inf")
         self._credentials: Credentials | None = None
@@ -63,19 +61,23 @@ class ServiceAccount:
     async def _fetch(self) -> None:
         """Find or refresh the credentials. If that fails, there is simply no token."""
         try:
-            self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+            self._credentials = await asyncio.to_thread(self._refreshed)
         except Exception:  # of google-auth, its transport or a key file: no token either way
             self._retry_at = self._now() + RETRY
         finally:
             self._refresh = None
 
+    def _refreshed(self) -> Credentials:
+        import google.auth
+        import requests
+        from google.auth.transport.requests import Request
 
-def _refreshed(credentials: Any) -> Credentials:
-    session = requests.Session()
-    session.trust_env = False  # no proxy gets a token
-    request: Any = functools.partial(Request(session), timeout=FETCH_TIMEOUT)
-    if credentials is None:
-        credentials, _ = google.auth.default(scopes=SCOPES, request=request)
-    credentials.refresh(request)
-    found: Credentials = credentials
-    return found
+        session = requests.Session()
+        session.trust_env = False  # no proxy gets a token
+        request: Any = partial(Request(session), timeout=FETCH_TIMEOUT)
+        credentials: Any = self._credentials
+        if credentials is None:
+            credentials, _ = google.auth.default(scopes=self._scopes, request=request)
+        credentials.refresh(request)
+        found: Credentials = credentials
+        return found

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from livetoken import limits
+from livetoken.limits import storages
+from livetoken.limits.storages import IN_MEMORY
 from livetoken.mistakes import Mistake, Mistakes
 from livetoken.origins import host, is_loopback, is_origin, pattern_mistake
 from livetoken.policy import Policy
+from livetoken.safety_identifier import LEAST_KEY
 
 GEMINI = "https://generativelanguage.googleapis.com"
 FIREBASE_KEYS = (
@@ -16,7 +18,9 @@ FIREBASE_KEYS = (
 )
 GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v1/certs"
 APP_CHECK = "https://firebaseappcheck.googleapis.com"
-IN_MEMORY = "async+memory://"
+IDENTITY_TOOLKIT = "https://identitytoolkit.googleapis.com"
+STORAGE = "https://storage.googleapis.com"
+FIRESTORE = "https://firestore.googleapis.com"
 
 DEFAULT_FILE = Path("policy.toml")
 
@@ -28,13 +32,22 @@ VARIABLES = (
     "ALLOWED_ORIGINS",
     "POLICY_FILE",
     "LIMITS_STORAGE",
+    "SAFETY_IDENTIFIER_KEY",
+    "SWITCH_OBJECT",
+    "SWITCH_UNREADABLE",
     "GOOGLE_GEMINI_BASE_URL",
     "FIREBASE_KEYS_URL",
     "GOOGLE_KEYS_URL",
     "APP_CHECK_BASE_URL",
+    "IDENTITY_TOOLKIT_BASE_URL",
+    "STORAGE_BASE_URL",
+    "FIRESTORE_BASE_URL",
     "GOOGLE_CLOUD_PROJECT",
 )
 """Every variable that a deployment may set."""
+
+SECRETS = ("GEMINI_API_KEY", "SAFETY_IDENTIFIER_KEY")
+"""Those that come from Secret Manager alone."""
 
 FRAMEWORK_VARIABLES = ("DEBUG", "WORKERS", "WEB_CONCURRENCY")
 """Variables of functions-framework and gunicorn that are checked. Cloud Run needs none of them."""
@@ -49,14 +62,16 @@ a Google account can get ID tokens of them."""
 _PROJECT_ID = re.compile(r"[a-z][a-z0-9.:-]{3,61}[a-z0-9]")
 _PROJECT_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_API_KEY = re.compile(r"[!-~]+")
+_SECRET = re.compile(r"[!-~]+")
+_PLACE = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/[A-Za-z0-9_][A-Za-z0-9._/-]{0,254}")
+_UNREADABLE = ("keep", "refuse")
 _OFF = ("", "0", "f", "false", "n", "no", "off")  # what click reads as a switch that is off
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~@%/-]*)?")
 
 
 @dataclass(frozen=True)
 class AppCheckSettings:
-    """How App Check tokens are verified. With `consume`, each can be used once.
+    """How App Check tokens are verified.
 
     `apps` are the accepted app ids; if there are none, those of all apps of the project.
     """
@@ -64,15 +79,27 @@ class AppCheckSettings:
     project: str
     project_number: str
     base_url: str
-    consume: bool
     apps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwitchSettings:
+    """Where the owner's switch is: an object, `gs://BUCKET/OBJECT`.
+
+    `keeps` is whether the last known state applies while it cannot be read.
+    """
+
+    place: str
+    base_url: str
+    keeps: bool
 
 
 @dataclass(frozen=True)
 class Settings:
     """One deployment. Secrets are kept out of `repr`, and so out of messages made of it.
 
-    `app_check` is None if the policy does not ask for App Check.
+    `safety_identifier_key` is None if the policy does not ask for identifiers, `switch` if there is
+    none.
     """
 
     api_key: str = field(repr=False)
@@ -82,8 +109,12 @@ class Settings:
     gemini_base_url: str
     firebase_keys_url: str
     google_keys_url: str
-    app_check: AppCheckSettings | None
+    identity_toolkit_url: str
+    app_check: AppCheckSettings
     limits_storage: str = field(repr=False)
+    firestore_url: str
+    safety_identifier_key: str | None = field(repr=False)
+    switch: SwitchSettings | None
     trace_project: str | None
 
     @classmethod
@@ -94,7 +125,7 @@ class Settings:
             Mistakes: every mistake. No value that could be a secret is quoted.
         """
         reader = _Reader(environ)
-        settings = reader.settings(policy, policy.callers.app_check)
+        settings = reader.settings(policy, policy.app_check)
         if reader.found:
             raise Mistakes(reader.found)
         return settings
@@ -126,7 +157,11 @@ class _Reader:
             firebase_projects=projects,
             google_client_ids=self._client_ids(policy),
             app_check=self._app_check(app_check, policy, projects),
-            limits_storage=self._storage(policy),
+            identity_toolkit_url=self._url("IDENTITY_TOOLKIT_BASE_URL", IDENTITY_TOOLKIT),
+            limits_storage=self._storage(),
+            safety_identifier_key=self._safety_identifier_key(policy),
+            switch=self._switch(),
+            firestore_url=self._url("FIRESTORE_BASE_URL", FIRESTORE),
             api_key=self._api_key(),
             allowed_origins=self._origins(),
             gemini_base_url=self._url("GOOGLE_GEMINI_BASE_URL", GEMINI),
@@ -167,28 +202,34 @@ class _Reader:
 
     def _app_check(
         self, mode: str, policy: Policy | None, projects: tuple[str, ...]
-    ) -> AppCheckSettings | None:
+    ) -> AppCheckSettings:
         base_url = self._url("APP_CHECK_BASE_URL", APP_CHECK)
         number = self._get("FIREBASE_PROJECT_NUMBER")
         apps = policy.callers.app_check_apps if policy is not None else ()
         if number and not _PROJECT_NUMBER.fullmatch(number):
             self._wrong("FIREBASE_PROJECT_NUMBER", "is not a project number")
-        if mode == "off":
-            return None
-        if not number:
+        if mode != "off" and not number:
             self._wrong("FIREBASE_PROJECT_NUMBER", "is required with App Check")
-        if len(projects) != 1:
+        if mode != "off" and len(projects) != 1:
             self._wrong("FIREBASE_PROJECT_ID", "must be one project with App Check")
-        project = next(iter(projects), "")
-        return AppCheckSettings(project, number, base_url, mode == "consume", apps)
+        return AppCheckSettings(next(iter(projects), ""), number, base_url, apps)
 
-    def _storage(self, policy: Policy | None) -> str:
+    def _storage(self) -> str:
         storage = self._get("LIMITS_STORAGE") or IN_MEMORY
-        is_used = policy is not None and policy.is_limited
-        if not limits.is_storage(storage, is_used=is_used):
-            known = " or ".join(f"{scheme}://" for scheme in limits.SCHEMES)
-            self._wrong("LIMITS_STORAGE", f"is not a storage URI of {known}")
+        if message := storages.mistake(storage):
+            self._wrong("LIMITS_STORAGE", message)
         return storage
+
+    def _switch(self) -> SwitchSettings | None:
+        base_url = self._url("STORAGE_BASE_URL", STORAGE)
+        unreadable = self._get("SWITCH_UNREADABLE") or "keep"
+        place = self._get("SWITCH_OBJECT")
+        if unreadable not in _UNREADABLE:
+            self._wrong("SWITCH_UNREADABLE", "is neither keep nor refuse")
+        if place and not _PLACE.fullmatch(place):
+            example = "gs://my-bucket/switch.json"
+            self._wrong("SWITCH_OBJECT", f"is not an object of Cloud Storage such as {example}")
+        return SwitchSettings(place, base_url, unreadable == "keep") if place else None
 
     def _framework(self, policy: Policy | None) -> None:
         """Check what functions-framework and gunicorn read beside the deployment's variables."""
@@ -204,11 +245,24 @@ class _Reader:
         key = self._get("GEMINI_API_KEY")
         if not key:
             self._wrong("GEMINI_API_KEY", "is required")
-        elif not _API_KEY.fullmatch(key):
+        return self._secret("GEMINI_API_KEY", key)
+
+    def _safety_identifier_key(self, policy: Policy | None) -> str | None:
+        name = "SAFETY_IDENTIFIER_KEY"
+        key, is_asked = self._get(name), policy is not None and policy.callers.safety_identifier
+        if is_asked and not key:
+            self._wrong(name, "is required with safety_identifier")
+        elif key and len(key) < LEAST_KEY:
+            self._wrong(name, f"must have at least {LEAST_KEY} characters, such as of openssl rand")
+        self._secret(name, key)
+        return key if is_asked else None
+
+    def _secret(self, name: str, value: str) -> str:
+        if value and not _SECRET.fullmatch(value):
             hint = "a secret made with echo ends in a line feed"
             message = "contains white space or a character that is not ASCII"
-            self._wrong("GEMINI_API_KEY", f"{message}; {hint}")
-        return key
+            self._wrong(name, f"{message}; {hint}")
+        return value
 
     def _origins(self) -> frozenset[str]:
         origins = tuple(self._list("ALLOWED_ORIGINS"))

@@ -9,7 +9,7 @@ from stack import Answer, Stack
 from livetoken.refusals import Reason
 
 HEADER = "X-Firebase-AppCheck"
-ACCOUNT_MODULES = {"livetoken.service_account", "google.auth.transport.requests", "requests"}
+ACCOUNT_MODULES = {"google.auth.transport.requests", "requests"}
 """What is imported to get an access token of the runtime's service account."""
 
 PROFILES = (

@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 from attack_table import pytest_terminal_summary as pytest_terminal_summary
+from firestore_server import FirestoreServer, firestore_server
 from google.genai import errors
-from limited import POLICY, Limited, connect, new_caller
+from limited import Counting, Limited, new_caller
 from policies import Check
-from redis_server import RedisServer
+from redis_server import RedisServer, join
 from stack import Stack, stack
 from stand_in import StandIn
 
@@ -122,6 +124,19 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     return check
 
 
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
+    """Three nodes."""
+    with ExitStack() as running:
+        servers: list[RedisServer] = []
+        for name in ("a", "b", "c"):
+            folder = tmp_path / name
+            folder.mkdir()
+            servers.append(running.enter_context(RedisServer(folder, in_cluster=True)))
+        join(servers)
+        yield servers
+
+
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
@@ -129,19 +144,21 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def functions(certificate: Certificate, redis: RedisServer) -> Iterator[dict[str, Stack]]:
-    """A function for each storage of limits."""
-    with (
-        stack(certificate) as unstarted,
-        unstarted.running(POLICY, PYTHONPROFILEIMPORTTIME="1") as memory,
-        unstarted.running(POLICY, LIMITS_STORAGE=redis.uri) as in_redis,
-    ):
-        connect(in_redis)
-        yield {"memory": memory, "redis": in_redis}
+def firestore() -> Iterator[FirestoreServer]:
+    with firestore_server() as server:
+        yield server
 
 
-@pytest.fixture(params=["memory", "redis"])
-def counted(request: pytest.FixtureRequest, functions: dict[str, Stack]) -> Iterator[Limited]:
-    """A caller who has not asked yet, at either function."""
-    with new_caller(functions[request.param]) as caller:
+@pytest.fixture(scope="session")
+def counting(
+    certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Counting]:
+    with stack(certificate) as unstarted, ExitStack() as running:
+        yield Counting(unstarted, tmp_path_factory.mktemp("counting"), running)
+
+
+@pytest.fixture(params=["memory", "redis", pytest.param("firestore", marks=pytest.mark.slow)])
+def counted(request: pytest.FixtureRequest, counting: Counting) -> Iterator[Limited]:
+    """A caller who has not asked yet, at the function of each storage."""
+    with new_caller(counting.function(request.param)) as caller:
         yield caller

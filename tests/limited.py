@@ -4,13 +4,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from asking import profile
+from firestore_server import firestore_server
 from policies import HEAD
+from redis_server import RedisServer
 from stack import Answer, Stack, until
 
 from emulator.gemini import Gemini
@@ -29,7 +33,20 @@ PROFILES = {
     "day": 'limit = "2/hour; 10/day"',
     "long": 'limit = "30/hour; 2/20 seconds"',
 }
-POLICY = HEAD + "".join(profile(name, settings) for name, settings in PROFILES.items())
+SESSIONS = {
+    "minutes": 'budget = "8m/hour"\nexpires_in = "5m"\nleast = "2m"',
+    "split": 'budget = "4s/5 seconds"\nexpires_in = "3s"\nleast = "1s"',
+    "single": 'at_once = 1\nexpires_in = "4s"',
+    "pair": 'at_once = 2\nexpires_in = "5m"',
+}
+"""Profiles whose sessions can be resumed."""
+POLICY = (
+    HEAD
+    + "".join(profile(name, settings) for name, settings in PROFILES.items())
+    + "".join(
+        profile(name, settings, "session_resumption = {}") for name, settings in SESSIONS.items()
+    )
+)
 
 
 def connect(started: Stack, in_a_row: int = 1) -> None:
@@ -39,6 +56,38 @@ def connect(started: Stack, in_a_row: int = 1) -> None:
     """
     another = started.issuer.id_token("ada", sub="another")
     until(lambda: all(started.ask(token=another).status in (200, 429) for _ in range(in_a_row)))
+
+
+class Counting:
+    """A function for each storage of limits, started when it is first used.
+
+    Args:
+        folder: for a Redis server.
+        running: stops them in the end.
+    """
+
+    def __init__(self, unstarted: Stack, folder: Path, running: ExitStack) -> None:
+        self._unstarted, self._folder, self._running = unstarted, folder, running
+        self._functions: dict[str, Stack] = {}
+
+    @cached_property
+    def redis(self) -> RedisServer:
+        """The server where the function for Redis counts."""
+        return self._running.enter_context(RedisServer(self._folder))
+
+    def function(self, storage: str) -> Stack:
+        """The function that counts in memory, in redis or in firestore."""
+        if storage not in self._functions:
+            variables = {"PYTHONPROFILEIMPORTTIME": "1"}
+            if storage == "redis":
+                variables = {"LIMITS_STORAGE": self.redis.uri}
+            if storage == "firestore":
+                server = self._running.enter_context(firestore_server())
+                variables = server.variables(self._unstarted)
+            running = self._unstarted.running(POLICY, **variables)
+            self._functions[storage] = self._running.enter_context(running)
+            connect(self._functions[storage])
+        return self._functions[storage]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistakes
-from livetoken.policy import CallerRules, Policy
+from livetoken.policy import Bounds, CallerRules, Policy
 
 HEAD = 'api_version = "v1alpha"\n'
 PROFILE = '[profiles.default]\nmodel = "gemini-3.8-live"\n'
@@ -16,7 +16,7 @@ SMALLEST = HEAD + PROFILE + CONFIG
 Check: TypeAlias = Callable[..., tuple[int, str, str]]
 """The fixture `check`: a policy and options in; status, standard output and error out."""
 
-UNLIMITED = Policy("v1alpha", CallerRules(), {})
+UNLIMITED = Policy("v1alpha", CallerRules(), Bounds(), {})
 """A policy that needs nothing of the environment."""
 
 

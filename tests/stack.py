@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emulator import metadata
+from emulator.accounts import Accounts
 from emulator.app_check import AppCheck
 from emulator.clock import Clock
 from emulator.function import Function
@@ -22,6 +23,7 @@ from emulator.gemini import Behaviour, Gemini
 from emulator.issuer import Issuer, signing_key
 from emulator.metadata import Metadata
 from emulator.server import Server
+from emulator.storage import Storage
 from emulator.tls import Certificate
 from livetoken import lock
 from livetoken.compile.body import compile_policy
@@ -107,8 +109,12 @@ class Stack:
     requests: "Requests"
     app_check: AppCheck
     app_check_url: str
+    accounts: Accounts
+    accounts_url: str
     metadata: Metadata
     metadata_url: str
+    storage: Storage
+    storage_url: str
     function: Function = field(init=False)
 
     def environment(self, **changes: str | None) -> dict[str, str]:
@@ -123,6 +129,8 @@ class Stack:
             "GOOGLE_KEYS_URL": f"{self.issuer_url}/keys/google",
             "FIREBASE_PROJECT_NUMBER": self.app_check.project_number,
             "APP_CHECK_BASE_URL": self.app_check_url,
+            "IDENTITY_TOOLKIT_BASE_URL": self.accounts_url,
+            "STORAGE_BASE_URL": self.storage_url,
             "CLOUDSDK_CONFIG": "/nonexistent",
             **metadata.environment(self.metadata_url),
             **changes,
@@ -251,8 +259,10 @@ def stack(certificate: Certificate) -> Iterator[Stack]:
     """
     clock, account = Clock(), Metadata()
     app_check = AppCheck(access_tokens=account.access_tokens, keys=[APP_CHECK_KEY])
+    accounts = Accounts(access_tokens=account.access_tokens)
     behaviour = Behaviour(api_key=API_KEY, thinks=0.05, handle_after=0.05)  # to be fast
     gemini, issuer = Gemini(behaviour, clock), Issuer()
+    storage = Storage(account.access_tokens)
     requests = Requests(gemini.app)
     with (
         Server(
@@ -263,7 +273,9 @@ def stack(certificate: Certificate) -> Iterator[Stack]:
         ) as at,
         Server(issuer.app) as issuer_at,
         Server(app_check.app) as app_check_at,
+        Server(accounts.app) as accounts_at,
         Server(account.app) as metadata_at,
+        Server(storage.app) as storage_at,
     ):
         yield Stack(
             gemini,
@@ -275,7 +287,11 @@ def stack(certificate: Certificate) -> Iterator[Stack]:
             requests,
             app_check,
             app_check_at.url,
+            accounts,
+            accounts_at.url,
             account,
             metadata_at.url,
+            storage,
+            storage_at.url,
         )
         gemini.minted()

@@ -25,7 +25,7 @@ def policies(page: str) -> list[str]:
     return re.findall(r"^```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-SHARED, TUTOR, DOMAIN, KIOSK, AGENT = policies("docs/policy.md")
+SHARED, CHOOSING, TUTOR, DOMAIN, KIOSK, TRIAL, AGENT = policies("docs/policy.md")
 (README,) = policies("README.md")
 
 
@@ -36,7 +36,7 @@ def test_every_generated_part_of_the_docs_is_current() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("source", [README, SHARED, TUTOR, DOMAIN, KIOSK, AGENT])
+@pytest.mark.parametrize("source", [README, SHARED, CHOOSING, TUTOR, DOMAIN, KIOSK, TRIAL, AGENT])
 def test_a_policy_of_the_docs_has_no_mistake_and_fits_the_schema(source: str) -> None:
     Draft7Validator(SCHEMA).validate(tomllib.loads(source))
     assert mistakes(source) == []
@@ -49,7 +49,7 @@ ASKS: dict[str, tuple[str, list[tuple[str, str, dict[str, Any], str | None]]]] =
             ("bob", "default", {}, "callers.require.email_verified"),
             ("guest", "default", {}, "callers.allow_anonymous"),
             ("ada", "default", {"plan": ..., "level": ...}, None),
-            ("ada", "default", {"level": "B2+"}, "profiles.default.claims.level"),
+            ("ada", "default", {"level": "B2+"}, "defaults.claims.level"),
             ("ada", "pro", {"plan": "free"}, "profiles.pro.require.plan"),
             ("ada", "pro", {"plan": ["free", "team"]}, None),
         ],
@@ -69,6 +69,15 @@ ASKS: dict[str, tuple[str, list[tuple[str, str, dict[str, Any], str | None]]]] =
         [
             ("guest", "default", {}, None),
             ("ada", "default", {}, "callers.require.firebase.sign_in_provider"),
+        ],
+    ),
+    "trial": (
+        TRIAL,
+        [
+            ("guest", "trial", {}, None),
+            ("guest", "default", {}, "callers.allow_anonymous"),
+            ("ada", "default", {}, None),
+            ("ada", "trial", {}, "profiles.trial.require.firebase.sign_in_provider"),
         ],
     ),
     "agent": (

@@ -124,6 +124,8 @@ ACCEPTED: list[Any] = [
     *({"resume": "h"}, {"resume": "h" * 4096}, {"resume": "\U0001f600" * 600}),
     *({"profile": "default", "resume": " \u00a0\u200b\ue000\uffff "},),
     *({"data": None}, {"data": {}}, {"data": {"profile": "short"}}, {"data": {"resume": "h"}}),
+    *({"choices": {}}, {"data": {"choices": {}}}, {"choices": {"v": 1}, "profile": "unknown"}),
+    {"choices": {str(number): True for number in range(16)}, "profile": "unknown"},
 ]
 REFUSED: list[Any] = [
     *(None, True, 7, "default", [], [{}], {"": 1}, {"Profile": "default"}, {"uses": 0}),
@@ -133,6 +135,9 @@ REFUSED: list[Any] = [
     *({"data": value} for value in (*ANY[1:-1], "default", {"data": None}, {"data": {}})),
     *({"data": {"profile": 1}}, {"data": {"resume": ""}}, {"data": {"uses": 0}}),
     *({"data": {}, "profile": "default"}, {"data": None, "resume": "h"}),
+    *({"choices": value} for value in ANY[:-1]),
+    *({"choices": {"v": None}}, {"choices": {"v": []}}, {"choices": {"v": {}}}),
+    {"choices": {str(number): True for number in range(17)}, "profile": "unknown"},
 ]
 
 

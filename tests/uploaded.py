@@ -18,8 +18,9 @@ OWNERS = {"policy.toml", "policy.lock.json"}
 
 def served(root: Path = ROOT) -> set[str]:
     """The files that serve, and all that a deploy may upload, by their paths in the repository."""
-    code = {*root.glob("livetoken/*.py"), *root.glob("livetoken/compile/*.py")}
-    code.add(root / "livetoken/compile/models.toml")
+    folders = ("livetoken", "livetoken/compile", "livetoken/limits")
+    code = {file for folder in folders for file in root.glob(f"{folder}/*.py")}
+    code |= {root / "livetoken/compile/models.toml", root / "livetoken/limits/count.lua"}
     modules = {str(file.relative_to(root)) for file in code} - {"livetoken/__main__.py"}
     return {"main.py", "requirements.txt", *OWNERS, *modules}
 

@@ -19,6 +19,8 @@
  * @property {(refresh: boolean) => Promise<string>} [appCheckToken] The app's App Check token,
  *   a new one if `refresh`.
  * @property {string} [profile] A profile of the policy; "default" if left out.
+ * @property {Record<string, string | number | boolean>} [choices] What the policy's `choices` offer,
+ *   such as `{ voice: "Puck" }`; its defaults if left out.
  */
 
 /**
@@ -89,7 +91,8 @@
  */
 
 const ANSWER_WITHIN = 15_000; // ms; twice the longest time that livetoken takes
-const RENEW_BEFORE = 60_000; // ms before a token expires, to leave at the next pause
+const RENEW_BEFORE = 60_000; // ms before a token expires, to leave at the next pause;
+const LAST_PART = 0.2; //    or this part of its life, if that is shorter
 const RENEW_AFTER = 30_000; // ms, the minimum even if this device's clock is wrong
 const LEAVE_BEFORE = 5_000; // ms before the end of a connection, to leave without a pause
 const LEAVE_AGAIN = 10_000; // ms after no token came
@@ -166,11 +169,11 @@ export async function getToken(source, resume, signal) {
  * @param {AbortSignal | undefined} over
  * @returns {Promise<Token>}
  */
-async function ask({ url, profile }, resume, idToken, appCheckToken, over) {
+async function ask({ url, profile, choices }, resume, idToken, appCheckToken, over) {
   const headers = new Headers({ "Content-Type": "application/json" });
   if (idToken) headers.set("Authorization", `Bearer ${idToken}`);
   if (appCheckToken) headers.set("X-Firebase-AppCheck", appCheckToken);
-  const body = JSON.stringify({ profile, resume });
+  const body = JSON.stringify({ profile, resume, choices });
   let status;
   let answer;
   const late = new AbortController(); // React Native has no AbortSignal.timeout
@@ -452,7 +455,7 @@ export class Conversation {
     this.#connection = { session, end, isResumed };
     this.token = token;
     const expires = Date.parse(token.expireTime);
-    const renew = expires - RENEW_BEFORE;
+    const renew = expires - Math.min(RENEW_BEFORE, (expires - Date.now()) * LAST_PART);
     // If this device's clock is wrong, the session resumes after its end instead.
     [this.#leaveAt, this.#leaveBy] =
       renew - Date.now() >= RENEW_AFTER ? [renew, expires - LEAVE_BEFORE] : [Infinity, Infinity];

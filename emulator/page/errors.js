@@ -55,6 +55,14 @@ const BY_REASON = {
     says: "You have reached your rate limit.",
     todo: "Try again later.",
   },
+  BUDGET_REACHED: {
+    says: "You have used up your time.",
+    todo: "Try again later.",
+  },
+  AT_ONCE_REACHED: {
+    says: "You have too many conversations at once.",
+    todo: "Try again when another one has ended.",
+  },
   GEMINI_QUOTA: {
     says: "Gemini’s quota for this app is used up.",
     todo: "Try again later.",
@@ -66,6 +74,18 @@ const BY_REASON = {
   INTERNAL: {
     says: "An unexpected error occurred in livetoken.",
     todo: "Tell the operators: the log says where.",
+  },
+  TOTAL_REACHED: {
+    says: "livetoken is fully used.",
+    todo: "Try again later. Operators: a total of the policy is used up.",
+  },
+  STOPPED: {
+    says: "livetoken is stopped.",
+    todo: "Try again later. Operators: deploy/deploy.sh start.",
+  },
+  ACCOUNTS_UNAVAILABLE: {
+    says: "Your account cannot be checked right now.",
+    todo: "Try again in a moment.",
   },
   KEYS_UNAVAILABLE: {
     says: "Your sign-in cannot be verified right now.",

@@ -13,17 +13,18 @@ from livetoken import lock
 from livetoken.cli.advice.callers import excludes_anonymous
 from livetoken.compile import models
 from livetoken.constraint import FIELDS
-from livetoken.policy import DEFAULT_PROFILE, CallerRules, Policy, Profile
+from livetoken.policy import DEFAULT_PROFILE, Bounds, CallerRules, Limit, Policy, Profile
 from livetoken.settings import DEFAULT_FILE
 
 WIDTH = 100  # characters
+DAY = 86_400  # seconds
 
 Facts: TypeAlias = Mapping[str, Any]
 """What `--json` prints, or a part of it."""
 
 _INDENT = 21  # characters before the text beside a label
 _WIDEST_NAME = 40  # characters, in a column
-_TIMES = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_TIMES = (("day", DAY), ("hour", 3600), ("minute", 60), ("second", 1))
 _APP_CHECK = {
     "off": "from any app: App Check is off",
     "required": "from an app with an App Check token",
@@ -39,8 +40,9 @@ def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
 
     `default_profile` is the profile of a request that does not name one, or None. Times are in
     seconds. `locked` lists the fields that the config sets, `locked_empty` the fields of the setup
-    that it leaves out, `open` those that the client may set. `cost` is how long sessions can last:
-    that of one token, and all that one caller can start in a window of each limit. `model_facts`
+    that it leaves out, `open` those that the client may set, `choices` those of which a request may
+    choose the value. `cost` is how long sessions can last:
+    that of one token, and all that one caller can start in each window. `model_facts`
     is the day as of which the models' facts are known, and its age in days.
     """
     as_of = models.facts().as_of
@@ -51,44 +53,82 @@ def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
             name: _allowed(policy.callers, profile, configs[name])
             for name, profile in policy.profiles.items()
         },
+        "total": _bounds(policy.total),
         "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
 
 def _allowed(callers: CallerRules, profile: Profile, config: Facts) -> dict[str, Any]:
     ends = profile.expires_in
-    set_or_open = {*config, *profile.client_may_set}
+    chosen = (each.field.partition(".")[0] for each in profile.choices)
+    named = ["labels"] if callers.safety_identifier else []
+    set_or_open = {*config, *profile.client_may_set, *chosen, *named}
     return {
         "model": profile.model,
         "who_may": {
-            "allow_anonymous": callers.allow_anonymous
+            "allow_anonymous": profile.anonymous.allowed
             and not excludes_anonymous((*callers.require, *profile.require)),
-            "app_check": callers.app_check,
+            "app_check": profile.app_check,
             "app_check_apps": callers.app_check_apps,
             "max_auth_age_seconds": callers.max_auth_age,
+            "revoked": callers.revoked,
             "require": [
                 {"claim": ".".join(each.claim), "accepted": each.accepted}
                 for each in (*callers.require, *profile.require)
             ],
         },
-        "limits": [asdict(each) for each in profile.limits],
+        **_bounds(profile.bounds),
+        "least_seconds": profile.least if profile.bounds.budgets else None,
+        "total": _bounds(profile.total),
         "start_within_seconds": profile.start_within,
         "expires_in_seconds": ends,
         "open": profile.client_may_set,
+        "choices": [
+            {"name": each.name, "field": each.field, "values": each.values, "default": each.default}
+            for each in profile.choices
+        ],
         "locked": [{"field": name, "value": value} for name, value in config.items()],
         "locked_empty": [name for name in FIELDS if name not in set_or_open],
         "claims": [
             {"claim": each.claim, "max_length": each.max_length, "default": each.default}
             for each in profile.claims
         ],
+        "safety_identifier": callers.safety_identifier,
         "cost": {
-            "session_seconds": ends,
+            "session_seconds": min([ends, *(each.amount for each in _budgets(profile))]),
             "windows": [
-                {"seconds": each.seconds, "session_seconds": each.amount * ends}
-                for each in profile.limits
+                {"seconds": seconds, "session_seconds": most}
+                for seconds, most in sorted(_most(profile).items())
             ],
         },
     }
+
+
+def _budgets(profile: Profile) -> tuple[Limit, ...]:
+    return (*profile.bounds.budgets, *profile.total.budgets)
+
+
+def _bounds(bounds: Bounds) -> Facts:
+    return {
+        "limits": [asdict(each) for each in bounds.limits],
+        "budgets": [asdict(each) for each in bounds.budgets],
+        "at_once": bounds.at_once,
+    }
+
+
+def _most(profile: Profile) -> dict[int, int]:
+    """Return the seconds of sessions that a caller can have, by the seconds of a window.
+
+    If anything is bounded, a day is one of the windows.
+    """
+    limits = ((each.seconds, each.amount * profile.expires_in) for each in profile.bounds.limits)
+    budgets = ((each.seconds, each.amount) for each in profile.bounds.budgets)
+    found: dict[int, int] = {}
+    for seconds, most in (*limits, *budgets):
+        found[seconds] = min(most, found.get(seconds, most))
+    of_a_day = [most * -(-DAY // seconds) for seconds, most in found.items()]
+    of_a_day += [] if profile.bounds.at_once is None else [profile.bounds.at_once * DAY]
+    return {**found, DAY: min(of_a_day)} if of_a_day else {}
 
 
 def as_text(facts: Facts) -> str:
@@ -96,6 +136,8 @@ def as_text(facts: Facts) -> str:
     lines: list[str] = []
     for name, allowed in facts["profiles"].items():
         lines += [name, *_table(_rows(facts["api_version"], allowed)), ""]
+    if together := list(_rates(facts["total"], "")):
+        lines += ["all profiles together", *_table(_beside("rate limit", together)), ""]
     if facts["warnings"]:
         lines += ["Warnings", *_table(_warnings(facts["warnings"])), ""]
     known = facts["model_facts"]
@@ -114,7 +156,7 @@ def stale(policy_file: Path) -> str:
 
 
 def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
-    rules, limits, cost = allowed["who_may"], allowed["limits"], allowed["cost"]
+    rules, cost = allowed["who_may"], allowed["cost"]
     yield "model", f"{allowed['model']}, {api_version}"
     anonymous = "anonymous accounts too" if rules["allow_anonymous"] else "no anonymous accounts"
     yield "callers", f"with an accepted ID token; {anonymous}"
@@ -123,14 +165,18 @@ def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
         yield "", f"whose app id is {' or '.join(rules['app_check_apps'])}"
     if rules["max_auth_age_seconds"] is not None:
         yield "", f"signed in at most {_short(rules['max_auth_age_seconds'])} ago"
+    if rules["revoked"] == "check":
+        yield "", "whose Firebase account is neither disabled nor deleted nor signed out everywhere"
     for rule in rules["require"]:
-        accepted = " or ".join(json.dumps(each, ensure_ascii=False) for each in rule["accepted"])
+        accepted = " or ".join(map(_json, rule["accepted"]))
         yield "", f"whose {rule['claim']} is {accepted}"
-    rates = [
-        f"{_count(each['amount'], 'token')} per caller in {_long(each['seconds'])}"
-        for each in limits
-    ]
-    yield from _beside("rate limit", rates or ["none"])
+    yield from _beside("rate limit", list(_rates(allowed, " per caller")) or ["none"])
+    if allowed["least_seconds"]:
+        yield (
+            "",
+            f"a token that would be shorter than {_short(allowed['least_seconds'])} is refused",
+        )
+    yield from _beside("all together", _rates(allowed["total"], ""))
     starts, ends = _short(allowed["start_within_seconds"]), _short(allowed["expires_in_seconds"])
     yield "one token", f"one session, which starts within {starts} and ends after {ends}"
     resumed = {each["field"] for each in allowed["locked"]} | set(allowed["open"])
@@ -145,6 +191,10 @@ def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
     if not cost["windows"]:
         yield "", "no bound on the sessions of one caller"
     yield "client may set", ", ".join(allowed["open"]) or "nothing: its own setup is ignored"
+    yield from _beside("client may choose", map(_choice, allowed["choices"]))
+    if allowed["safety_identifier"]:
+        text = "a keyed hash of the caller's account; needs SAFETY_IDENTIFIER_KEY"
+        yield "safety identifier", text
     if allowed["claims"]:
         claims = [(each["claim"], _claim(each)) for each in allowed["claims"]]
         yield from _beside("claims", _columns(claims))
@@ -152,10 +202,29 @@ def _rows(api_version: str, allowed: Facts) -> Iterator[_Row]:
     yield from _beside("locked", _columns([*locked, ("everything else", "empty")]))
 
 
+def _rates(bounds: Facts, each: str) -> Iterator[str]:
+    """Yield what may be used in which time."""
+    for limit in bounds["limits"]:
+        yield f"{_count(limit['amount'], 'token')}{each} in {_long(limit['seconds'])}"
+    for budget in bounds["budgets"]:
+        yield f"{_minutes(budget['amount'])}{each} in {_long(budget['seconds'])}"
+    if bounds["at_once"] is not None:
+        yield f"{_count(bounds['at_once'], 'session')}{each} at once"
+
+
 def _claim(claim: Facts) -> str:
     default = claim["default"]
-    without = "refused" if default is None else json.dumps(default, ensure_ascii=False)
+    without = "refused" if default is None else _json(default)
     return f"at most {_count(claim['max_length'], 'character')}; without it: {without}"
+
+
+def _choice(choice: Facts) -> str:
+    values, default = ", ".join(map(_json, choice["values"])), _json(choice["default"])
+    return f"{choice['name']}: {values}; without it: {default}; sets {choice['field']}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _warnings(warnings: Iterable[Facts]) -> Iterator[_Row]:

@@ -40,6 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     add(_schema, "print the JSON Schema of policy.toml, for editors")
     before = add(_preflight, "check that the function would start with these variables and lock")
     before.add_argument("environment", type=Path, help="the variables, such as deploy/env.yaml")
+    before.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="NAME=SECRET",
+        help="a variable, or a file, that the function gets from a secret",
+    )
     smoking = add(_smoke, "test a deployment from outside")
     add_options(smoking)
     for command in (checking, locking, smoking):
@@ -103,7 +110,7 @@ def _schema(_: argparse.Namespace) -> int:
 def _preflight(options: argparse.Namespace) -> int:
     environ = preflight.read(options.environment)
     file = policy_path(environ)
-    variables = {**environ, "GEMINI_API_KEY": "a-secret"}
+    variables = preflight.complete(environ, options.secret)
     in_variables, in_policy = partial(_in_file, options.environment), partial(_in_file, file)
     try:
         policy, text = _compiled(file)
@@ -141,7 +148,7 @@ def _smoke(options: argparse.Namespace) -> int:
 
 
 def _configs(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    return policy_file.configs(lock.read_source(path))
+    return policy_file.complete_configs(lock.read_source(path))
 
 
 def _compiled(path: Path) -> tuple[Policy, str]:

@@ -15,7 +15,8 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any, cast
 
 import httpx2
@@ -24,14 +25,22 @@ from google import genai
 from google.genai import types
 from google.genai.errors import ExperimentalWarning
 
-from livetoken.compile import claims, defaults, policy_file, toml_source
+from livetoken.compile import choices, claims, defaults, policy_file, toml_source
 from livetoken.compile.defaults import Locate
-from livetoken.compile.policy_file import START_WITHIN, PolicyTable, ProfileTable
+from livetoken.compile.policy_file import (
+    LEAST,
+    SESSIONS_AT_ONCE,
+    START_WITHIN,
+    CallersTable,
+    PolicyTable,
+    ProfileTable,
+    TotalTable,
+)
 from livetoken.compile.strict import Found, Path, nodes
 from livetoken.constraint import FIELDS, SETUP, mask
 from livetoken.instruction import ClaimText
 from livetoken.mistakes import Mistake, Mistakes, dotted
-from livetoken.policy import CallerRules, Policy, Profile, Requirement
+from livetoken.policy import Anonymous, Bounds, CallerRules, Choice, Policy, Profile, Requirement
 
 Body = dict[str, Any]
 
@@ -59,6 +68,7 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
     found += defaults.clashes(document)
     version = "v1alpha" if table is None else table.api_version
     bodies: dict[str, Body] = {}
+    chosen: dict[str, tuple[Choice, ...]] = {}
     with _without_variables():
         for name, config in policy_file.configs_in(whole).items():
             at = ("profiles", name, "config")
@@ -68,15 +78,16 @@ def compile_document(document: Mapping[str, Any]) -> Policy:
             model = "none" if table is None else str(table.profiles[name].model)
             try:
                 wrong = {_to_a_list(config, path[3:]) for path, _ in found if path[:3] == at}
-                bodies[name], more = _compile(version, model, _without(config, wrong))
-                found += [((*at, *path), message) for path, message in more]
+                profile = {**whole["profiles"][name], "config": _without(config, wrong)}
+                bodies[name], chosen[name], more = _compiled(version, model, profile)
+                found += [((*at[:2], *path), message) for path, message in more]
             except RecursionError:
                 found.append((at, "is nested too deeply"))
     if table is None or found:
         said = defaults.as_written(found, document)
         mistakes = (Mistake(dotted(*path), message) for path, message in said)
-        raise Mistakes(mistakes, policy_file.app_check(document))
-    return _decided(table, bodies, defaults.locator(document))
+        raise Mistakes(mistakes, policy_file.app_check(whole))
+    return _decided(table, bodies, chosen, defaults.locator(document))
 
 
 def _to_a_list(value: Any, path: Path) -> Path:
@@ -86,34 +97,55 @@ def _to_a_list(value: Any, path: Path) -> Path:
     return (path[0], *_to_a_list(value.get(path[0]), path[1:]))
 
 
-def _decided(table: PolicyTable, bodies: Mapping[str, Body], written: Locate) -> Policy:
+def _decided(
+    table: PolicyTable,
+    bodies: Mapping[str, Body],
+    chosen: Mapping[str, tuple[Choice, ...]],
+    written: Locate,
+) -> Policy:
     """Return the decided policy."""
     callers = table.callers
     return Policy(
         api_version=table.api_version,
         callers=CallerRules(
-            callers.allow_anonymous,
-            callers.app_check,
             _requirements(callers.require, written, "callers"),
             callers.max_auth_age,
             callers.app_check_apps,
+            callers.revoked,
+            callers.safety_identifier,
         ),
+        total=_total(table.total, written, ("total",)),
         profiles={
-            name: _profile(name, profile, bodies[name], written)
+            name: _profile(name, profile, bodies[name], chosen[name], table, written)
             for name, profile in table.profiles.items()
         },
     )
 
 
-def _profile(name: str, table: ProfileTable, body: Body, written: Locate) -> Profile:
-    left_open, at = mask(table.client_may_set), ("profiles", name)
+def _profile(
+    name: str,
+    table: ProfileTable,
+    body: Body,
+    chosen: tuple[Choice, ...],
+    policy: PolicyTable,
+    written: Locate,
+) -> Profile:
+    left_open, at, of_all = mask(table.client_may_set), ("profiles", name), policy.total
+    budgets = (*table.budget, *table.total.budget, *of_all.budget)
+    totals = (table.total, of_all)
+    counts_sessions = budgets or any(each.at_once is not None for each in totals)
+    at_once = SESSIONS_AT_ONCE if table.at_once is None and counts_sessions else table.at_once
+    least = min(LEAST, table.expires_in, *(each.amount for each in budgets))
     return Profile(
         name=name,
         model=str(table.model),
         expires_in=table.expires_in,
         start_within=table.start_within or min(START_WITHIN, table.expires_in),
-        limits=table.limit,
-        limit_path=dotted(*written((*at, "limit"))),
+        least=table.least or least,
+        anonymous=_anonymous(table, policy.callers, written, at),
+        app_check=table.app_check or policy.callers.app_check,
+        bounds=_bounds(table, at_once, written, at),
+        total=_total(table.total, written, (*at, "total")),
         require=_requirements(table.require, written, *at),
         claims=tuple(
             ClaimText(
@@ -121,9 +153,31 @@ def _profile(name: str, table: ProfileTable, body: Body, written: Locate) -> Pro
             )
             for claim, each in table.claims.items()
         ),
+        choices=tuple(
+            replace(each, path=dotted(*written((*at, "choices", each.name)))) for each in chosen
+        ),
         client_may_set=tuple(name for name in FIELDS if name in table.client_may_set),
         body={**body, "fieldMask": left_open} if left_open else body,
     )
+
+
+def _anonymous(table: ProfileTable, callers: CallersTable, written: Locate, at: Path) -> Anonymous:
+    key = "allow_anonymous"
+    if table.allow_anonymous is None:
+        return Anonymous(callers.allow_anonymous, dotted("callers", key))
+    return Anonymous(table.allow_anonymous, dotted(*written((*at, key))))
+
+
+def _total(table: TotalTable, written: Locate, at: Path) -> Bounds:
+    return _bounds(table, table.at_once, written, at)
+
+
+def _bounds(
+    table: ProfileTable | TotalTable, at_once: int | None, written: Locate, at: Path
+) -> Bounds:
+    bounded = {"limit": table.limit, "budget": table.budget, "at_once": at_once}
+    paths = {key: dotted(*written((*at, key))) for key, value in bounded.items() if value}
+    return Bounds(table.limit, table.budget, at_once, paths)
 
 
 def _requirements(
@@ -133,6 +187,18 @@ def _requirements(
         Requirement(claim, tuple(accepted), dotted(*written((*above, "require", *path))))
         for path, claim, accepted in claims.claims(table)
     )
+
+
+def _compiled(
+    api_version: str, model: str, profile: Mapping[str, Any]
+) -> tuple[Body, tuple[Choice, ...], list[Found]]:
+    """Compile one profile. The mistakes are below the profile."""
+    config, offered = profile["config"], choices.offers(profile)
+    body, found = _compile(api_version, model, choices.completed(config, offered))
+    if found:
+        where = [(choices.placed(path, config, offered), message) for path, message in found]
+        return body, (), where
+    return body, *choices.decided(config, offered, partial(_setup, api_version, model))
 
 
 def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body, list[Found]]:
@@ -164,6 +230,13 @@ def _compile(api_version: str, model: str, config: dict[str, Any]) -> tuple[Body
         ]
         return body, mistakes + [(path, "google-genai drops it") for path in _dropped(parsed, body)]
     return {}, mistakes
+
+
+def _setup(api_version: str, model: str, config: Mapping[str, Any]) -> Body:
+    """Return the setup of a config of which google-genai refuses nothing."""
+    with warnings.catch_warnings(action="ignore"):  # those of the policy are known by now
+        parsed = types.LiveConnectConfig.model_validate_json(json.dumps(config))
+        return cast(Body, _request_body(api_version, model, parsed)[SETUP])
 
 
 def _request_body(api_version: str, model: str, config: types.LiveConnectConfig) -> Body:

@@ -1,7 +1,8 @@
 """`[defaults]`: what profiles share. A profile overrides it setting by setting.
 
 In `config` it does so field by field, in `claims` and `require` claim by claim: a profile's rule
-replaces the one about the same claim and leaves the others. A field of `config` is replaced whole.
+replaces the one about the same claim and leaves the others. A field of `config` is replaced whole,
+and so is a choice of `choices`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 from livetoken.compile.claims import claims
 from livetoken.compile.strict import Found, Path
 
-TABLES = ("config", "require", "claims")
+TABLES = ("config", "require", "claims", "choices", "total")
 
 Locate: TypeAlias = Callable[[Path], Path]
 """Returns the path of a setting as written: below `defaults` if its profile inherits it."""

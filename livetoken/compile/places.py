@@ -44,6 +44,11 @@ _REMARKS: Mapping[str, str] = {
     "new_session_expire_time": "write start_within",
     "extends": _SHARED,
     "inherits": _SHARED,
+    "totals": "write [total]",
+    "check_revoked": 'write revoked = "check" in [callers]',
+    "max_sessions": "write at_once",
+    "concurrency": "write at_once",
+    "minutes": 'write budget, such as "60m/day"',
     "allowed_domains": 'write require = { hd = ["example.com"] }',
 }
 """What to say of keys of google-genai's tokens and of other tools."""
@@ -117,7 +122,9 @@ class Places:
             return f"belongs above [{dotted(*owner, 'config')}]", (*owner, key)
         if key in self.callers and above != ["callers"]:
             return "belongs in [callers]", ("callers", key)
-        if key in self.profile and above in ([], ["callers"]):
+        if key == "total" and above:
+            return "write [total] for all profiles, or total in a profile", ("total",)
+        if key in self.profile and above in ([], ["callers"], ["total"]):
             return "belongs in a profile, or in [defaults] for all profiles", (*owner, key)
         if key in self.top and above:
             return "belongs at the top of the file, above all tables", (key,)

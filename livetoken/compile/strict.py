@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from enum import Enum
+from functools import cache
 from secrets import token_hex
 from typing import Annotated, Any, ForwardRef, Literal, Self, TypeAlias, Union, get_args, get_origin
 
@@ -58,6 +59,7 @@ _MESSAGES = {
     "dict_type": "must be a table",
     "list_type": "must be a list",
     "too_short": "must not be empty",
+    "too_long": "must not have more than {max_length}",
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -238,6 +240,20 @@ def _strict(kind: Any, models: list[type[BaseModel]]) -> Any:
         words = [each.value for each in kind if not each.value.endswith("_UNSPECIFIED")]
         return Literal[tuple(words)]
     return _SCALARS.get(kind, _UNWRITABLE)
+
+
+def scalar_mistake(kind: Any, value: Any) -> str | None:
+    """Return what is wrong with the value of a text, number, switch or enum of the SDK, or None."""
+    try:
+        _adapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        return next(message for _, message in found_in(error))
+    return None
+
+
+@cache
+def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(_strict(kind, []), config=pydantic.ConfigDict(strict=True))
 
 
 def _union(arms: list[Any], models: list[type[BaseModel]]) -> Any:

@@ -3,11 +3,8 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from clocks import Clocks
 from faults import LIMITED, descriptors, faulty, within, worker
 from stack import POLICY, Stack, until
 
@@ -31,51 +29,23 @@ LATE = 1.5  # seconds over a deadline on a busy machine
 # ------------------------------------------------------------------ the clock
 
 
-class WallClock:
-    """The wall clock of a function, set by a library of ours that it loads first."""
-
-    def __init__(self, folder: Path) -> None:
-        library, self._file = folder / "wall_clock.so", folder / "clock"
-        self._set(0)
-        source = Path(__file__).with_name("wall_clock.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", source, "-o", library], check=True)
-        self.variables = {"LD_PRELOAD": str(library), "WALL_CLOCK": str(self._file)}
-
-    @contextmanager
-    def ahead(self, seconds: int) -> Iterator[None]:
-        """Jump to some seconds ahead of the real time, and back."""
-        self._set(seconds)
-        try:
-            yield
-        finally:
-            self._set(0)
-
-    def _set(self, ahead: int) -> None:
-        """Change the bytes that the function has mapped."""
-        self._file.touch()
-        with self._file.open("r+b") as file:
-            file.write(ahead.to_bytes(8, sys.byteorder, signed=True))
-
-
 @pytest.fixture(scope="module")
-def wall_clock(tmp_path_factory: pytest.TempPathFactory) -> WallClock:
-    if not shutil.which("cc"):
-        pytest.skip("this needs a C compiler")
-    return WallClock(tmp_path_factory.mktemp("clock"))
+def clocks(tmp_path_factory: pytest.TempPathFactory) -> Clocks:
+    return Clocks(tmp_path_factory.mktemp("clocks"))
 
 
 @pytest.mark.parametrize(
     ("ahead", "reason"), [(HOUR, Reason.ID_TOKEN_EXPIRED), (-HOUR, Reason.INVALID_ID_TOKEN)]
 )
 def test_with_a_wrong_clock_nobody_gets_a_token_until_it_is_right_again(
-    alone: Stack, wall_clock: WallClock, ahead: int, reason: Reason
+    alone: Stack, clocks: Clocks, ahead: int, reason: Reason
 ) -> None:
     """The keys, which age by the monotonic clock, are not fetched again."""
-    with faulty(alone, **wall_clock.variables) as livetoken:
+    with faulty(alone, **clocks.variables) as livetoken:
         token = alone.issuer.id_token("ada", exp=int(time.time()) + HOUR // 2)
         assert livetoken.ask(token=token).status == 200
         fetches = alone.issuer.fetches
-        with wall_clock.ahead(ahead):
+        with clocks.wall_ahead(ahead):
             assert livetoken.ask(token=token).is_refusal(reason)
         assert len(alone.gemini.mints) == 1
         assert livetoken.ask(token=token).status == 200
@@ -84,34 +54,34 @@ def test_with_a_wrong_clock_nobody_gets_a_token_until_it_is_right_again(
 
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
 def test_a_clock_that_jumps_amid_a_mint_moves_no_deadline(
-    alone: Stack, wall_clock: WallClock, ahead: int
+    alone: Stack, clocks: Clocks, ahead: int
 ) -> None:
     """The second try has what is left of the six seconds, by the monotonic clock."""
-    with faulty(alone, **wall_clock.variables) as livetoken, ThreadPoolExecutor(1) as caller:
+    with faulty(alone, **clocks.variables) as livetoken, ThreadPoolExecutor(1) as caller:
         alone.gemini.behaviour.delay = 0.5
         alone.gemini.behaviour.faults.append(503)
         answer = caller.submit(livetoken.ask)
         until(lambda: alone.gemini.mints)
-        with wall_clock.ahead(ahead):
+        with clocks.wall_ahead(ahead):
             assert answer.result().status == 200
         line = livetoken.logged(1)
         assert 1000 < line["gemini_ms"] <= line["latency_ms"] < gemini.DEADLINE * 1000
 
 
-def test_a_clock_that_jumps_back_opens_no_new_window(alone: Stack, wall_clock: WallClock) -> None:
-    with faulty(alone, **wall_clock.variables) as livetoken:
+def test_a_clock_that_jumps_back_opens_no_new_window(alone: Stack, clocks: Clocks) -> None:
+    with faulty(alone, **clocks.variables) as livetoken:
         early = int(time.time()) - HOUR
         token = alone.issuer.id_token("ada", iat=early, auth_time=early)
         assert [livetoken.ask(token=token).status for _ in range(3)] == [200] * 3
-        with wall_clock.ahead(-HOUR // 2):
+        with clocks.wall_ahead(-HOUR // 2):
             for _ in range(3):
                 assert livetoken.ask(token=token).is_refusal(Reason.LIMIT_REACHED)
 
 
-def test_a_certificate_that_has_expired_gets_no_key(alone: Stack, wall_clock: WallClock) -> None:
+def test_a_certificate_that_has_expired_gets_no_key(alone: Stack, clocks: Clocks) -> None:
     """The clock is ahead from the start: the warm-up connects to Gemini before any request."""
     alone.issuer.clock = lambda: time.time() + 8 * 24 * HOUR
-    with wall_clock.ahead(8 * 24 * HOUR), faulty(alone, **wall_clock.variables) as livetoken:
+    with clocks.wall_ahead(8 * 24 * HOUR), faulty(alone, **clocks.variables) as livetoken:
         assert livetoken.ask().is_refusal(Reason.GEMINI_UNAVAILABLE)
     assert not alone.gemini.mints
 

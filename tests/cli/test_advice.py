@@ -78,6 +78,8 @@ WARNINGS: list[tuple[Code, str, list[tuple[str, str]]]] = [
             )
         ],
     ),
+    (Code.LONG_SLICE, "expires_in", [("15m", "11m"), ("limit", 'budget = "1h/day"\nlimit')]),
+    (Code.LONG_SLICE, "expires_in", [("15m", "10m1s"), ("limit", "at_once = 1\nlimit")]),
     (Code.IDLE_LIMIT, "limit", [("50/day", "30/day")]),
     (Code.IDLE_LIMIT, "limit", [("30/hour; 50/day", "100/month; 50/day; 60/hour")]),
     (Code.MODEL_NOT_LIVE, "model", [("gemini-3.8-live", "gemini-2.5-flash")]),

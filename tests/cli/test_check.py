@@ -119,15 +119,22 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
                     "app_check": "consume",
                     "app_check_apps": ["1:123:web:abc", "1:123:ios:def"],
                     "max_auth_age_seconds": 5400,
+                    "revoked": "off",
                     "require": [
                         {"claim": "country", "accepted": ["de"]},
                         {"claim": "school.plan", "accepted": ["pro", 2]},
                     ],
                 },
                 "limits": [{"amount": 3, "seconds": 600}, {"amount": 20, "seconds": 86_400}],
+                "budgets": [],
+                "at_once": None,
+                "least_seconds": None,
+                "total": {"limits": [], "budgets": [], "at_once": None},
                 "start_within_seconds": 45,
                 "expires_in_seconds": 1200,
                 "open": ["tools", "session_resumption"],
+                "choices": [],
+                "safety_identifier": False,
                 "locked": [
                     {"field": "response_modalities", "value": ["AUDIO"]},
                     {
@@ -168,6 +175,7 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
             },
             {"code": "NO_DEFAULT", "path": "profiles", "message": Code.NO_DEFAULT.value},
         ],
+        "total": {"limits": [], "budgets": [], "at_once": None},
         "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
@@ -196,12 +204,36 @@ def test_each_rule_about_callers_is_said(check: Check, rule: str, line: str) -> 
         (
             "expires_in = '1m'\nstart_within = '1m'\nlimit = '1/2 months; 100000/90 minutes'",
             ["1 token per caller in 60 days", "100,000 tokens per caller in 90 minutes"],
-            ["1 minute per session", "1 minute per caller", "100,000 minutes per caller"],
+            [
+                "1 minute per session",
+                "100,000 minutes per caller in 90 minutes",
+                "1 minute per caller in 1 day",
+                "1 minute per caller in 60 days",
+            ],
         ),
         (
             "expires_in = '95s'\nlimit = '3/second'",
             ["3 tokens per caller in 1 second"],
-            ["1.6 minutes per session", "4.8 minutes per caller"],
+            ["1.6 minutes per session", "4.8 minutes per caller", "410,400 minutes per caller"],
+        ),
+        (
+            "budget = '20m/hour; 3h/day'\nat_once = 2",
+            [
+                "20 minutes per caller in 1 hour",
+                "180 minutes per caller in 1 day",
+                "2 sessions per caller at once",
+                "a token that would be shorter than 1m is refused",
+            ],
+            [
+                "20 minutes per session",
+                "20 minutes per caller in 1 hour",
+                "180 minutes per caller in 1 day",
+            ],
+        ),
+        (
+            "at_once = 2",
+            ["2 sessions per caller at once"],
+            ["30 minutes per session", "2,880 minutes per caller in 1 day"],
         ),
     ],
 )

@@ -15,14 +15,17 @@ from livetoken.cli.main import main
 from livetoken.settings import Settings
 
 GOOD = 'FIREBASE_PROJECT_ID: "demo-project"\n'
+LIMITED = POLICY.replace("[profiles.default]", '[profiles.default]\nlimit = "5/hour"')
 
 
-def preflight(folder: Path, environment: str, policy_text: str = POLICY) -> tuple[int, str]:
+def preflight(
+    folder: Path, environment: str, policy_text: str = POLICY, *options: str
+) -> tuple[int, str]:
     """The exit status and what was said, of a policy with a current lock."""
     (folder / "policy.toml").write_text(policy_text)
     (folder / "env.yaml").write_text(environment)
     run(folder, "lock")
-    return run(folder, "preflight", "env.yaml")
+    return run(folder, "preflight", "env.yaml", *options)
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -42,18 +45,70 @@ def test_what_would_start_passes_and_says_what_scripts_want_to_know(tmp_path: Pa
         "lock=policy.lock.json",
         "app_check=off",
         "firebase_project=demo-project",
+        "looked_up=",
+        "switch=",
         "origins=",
         "limits=none",
+        "firestore=",
+        "network=",
+        "safety_identifier=off",
     ]
 
 
 @pytest.mark.parametrize(
     ("variable", "where"),
-    [("", "memory"), ('LIMITS_STORAGE: "async+redis://10.0.0.3:6379/0"\n', "redis")],
+    [
+        ("", "limits=memory firestore= network="),
+        (
+            'LIMITS_STORAGE: "async+redis://10.0.0.3:6379/0"\n',
+            "limits=redis firestore= network=required",
+        ),
+        (
+            'LIMITS_STORAGE: "async+rediss://10.0.0.3:6379/0"\n',
+            "limits=redis firestore= network=",
+        ),
+        (
+            'LIMITS_STORAGE: "async+firestore://demo-project/(default)"\n',
+            "limits=firestore firestore=demo-project/(default) network=",
+        ),
+    ],
 )
 def test_it_says_where_limits_count(tmp_path: Path, variable: str, where: str) -> None:
-    limited = POLICY.replace("[profiles.default]", '[profiles.default]\nlimit = "5/hour"')
-    assert f"limits={where}" in preflight(tmp_path, GOOD + variable, limited)[1]
+    _, said = preflight(tmp_path, GOOD + variable, LIMITED)
+    assert {*where.split()} <= {*said.splitlines()}
+
+
+def test_the_storage_of_limits_may_come_from_a_secret(tmp_path: Path) -> None:
+    secrets = ("--secret=LIMITS_STORAGE=livetoken-limits", "--secret=/redis/ca.pem=livetoken-ca")
+    status, said = preflight(tmp_path, GOOD, LIMITED, *secrets)
+    assert status == 0
+    assert "limits=redis\n" in said
+
+
+@pytest.mark.parametrize(
+    ("secret", "variable", "said"),
+    [
+        ("GEMINI_API_KEY=key", "", "must be LIMITS_STORAGE=SECRET or /FILE=SECRET"),
+        ("LIMITS_STORAGE", "", "must be LIMITS_STORAGE=SECRET or /FILE=SECRET"),
+        ("/a b=c", "", "must be LIMITS_STORAGE=SECRET or /FILE=SECRET"),
+        ("LIMITS_STORAGE=a", 'LIMITS_STORAGE: "async+memory://"\n', "is in a secret and in the"),
+    ],
+)
+def test_a_secret_that_means_nothing_is_reported(
+    tmp_path: Path, secret: str, variable: str, said: str
+) -> None:
+    status, output = preflight(tmp_path, GOOD + variable, LIMITED, f"--secret={secret}")
+    assert status == 1
+    assert said in output
+
+
+@pytest.mark.parametrize("user", [":hidden@", "default:hidden@", "hidden@"])
+def test_a_password_in_the_file_is_refused_and_not_quoted(tmp_path: Path, user: str) -> None:
+    variable = f'LIMITS_STORAGE: "async+rediss://{user}redis.example:6380/0"\n'
+    status, output = preflight(tmp_path, GOOD + variable, LIMITED)
+    assert status == 1
+    assert "LIMITS_STORAGE: holds a password: store it as a secret" in output
+    assert "hidden" not in output
 
 
 @pytest.mark.parametrize(
@@ -147,6 +202,18 @@ def test_an_app_of_another_project_is_said(tmp_path: Path) -> None:
     (line,) = [line for line in output.splitlines() if line.startswith("warning: ")]
     assert status == 0
     assert line.startswith("warning: policy.toml: callers.app_check_apps: tokens of 1:9:web:b are")
+
+
+def test_it_says_in_which_projects_users_are_looked_up(tmp_path: Path) -> None:
+    several = GOOD.replace("demo-project", "demo-project,other-project")
+    checks = policy(callers="revoked = 'check'")
+    assert "looked_up=demo-project,other-project" in preflight(tmp_path, several, checks)[1]
+
+
+def test_that_nobody_can_be_looked_up_is_said(tmp_path: Path) -> None:
+    google = GOOD.replace("FIREBASE_PROJECT_ID", "GOOGLE_CLIENT_IDS")
+    status, output = preflight(tmp_path, google, policy(callers="revoked = 'check'"))
+    assert (status, "callers.revoked: has no effect" in output) == (0, True)
 
 
 def test_warnings_go_to_standard_error(

@@ -8,7 +8,8 @@ import { Conversation, getToken, overWebSocket } from "/clients/web/livetoken.js
 /**
  * The source of tokens. The first of `idTokens` and `appCheckTokens` is the current one, the last
  * the renewed one.
- * @typedef {{ url: string, idTokens: string[], appCheckTokens?: string[], profile?: string }} Given
+ * @typedef {{ url: string, idTokens: string[], appCheckTokens?: string[], profile?: string,
+ *   choices?: Record<string, string> }} Given
  */
 
 /** Whether each request for a token forced a new one. */
@@ -129,7 +130,7 @@ export function geminiSays(messages, closes) {
  * @param {Given} given
  * @returns {import("/clients/web/livetoken.js").Source}
  */
-function sourceOf({ url, idTokens, appCheckTokens, profile }) {
+function sourceOf({ url, idTokens, appCheckTokens, profile, choices }) {
   /** @param {"idToken" | "appCheckToken"} name @param {string[]} tokens */
   const from = (name, tokens) => async (/** @type {boolean} */ refresh) => {
     asked[name].push(refresh);
@@ -140,6 +141,7 @@ function sourceOf({ url, idTokens, appCheckTokens, profile }) {
   return {
     url,
     profile,
+    choices,
     idToken: from("idToken", idTokens),
     appCheckToken: appCheckTokens && from("appCheckToken", appCheckTokens),
   };

@@ -21,7 +21,7 @@ from virtual_time import Entry
 TURN = re.compile(r"I heard: (.*?) \(turn \d+\)")
 NAME = re.compile(r"question-\d+|response-\d+|\d+\.\d(?= seconds of speech)")
 A_MINUTE = 6
-BEFORE_EXPIRY = 1_730.0  # seconds from a token of 30 minutes to the next
+BEFORE_EXPIRY = 70  # seconds before its end at which a token may be renewed, at the most
 BEGINS_AFTER = 1.0  # seconds from a question to its answer, at least
 SHORTEST = 100.0  # ms of speech that Gemini hears
 IN_FLIGHT = 1_000.0  # ms in which the end of an answer may cross a question
@@ -61,9 +61,13 @@ class Judge:
 
     Args:
         to_the_end: everything had the time to be answered.
+        expires_in: seconds that a token lasts.
     """
 
-    def __init__(self, log: list[Entry], *, to_the_end: bool = True) -> None:
+    def __init__(
+        self, log: list[Entry], *, to_the_end: bool = True, expires_in: int = 1800
+    ) -> None:
+        self._renewed_after = (expires_in - BEFORE_EXPIRY) * 1000
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
         self._said: list[Said] = []
@@ -249,6 +253,8 @@ class Judge:
         self._calls = known if self._resumes else {}
 
     def _token(self, entry: Entry) -> None:
+        self.counts["seconds"] += entry["seconds"]
+        self.counts["refused"] += not entry["minted"]
         if entry["minted"]:
             self._tokens.append(entry["at"])
             self._resumes = entry["resumes"]
@@ -257,7 +263,7 @@ class Judge:
     def _check_tokens(self) -> None:
         tokens = self._tokens
         expiries = [
-            second for first, second in pairwise(tokens) if second - first >= BEFORE_EXPIRY * 1_000
+            second for first, second in pairwise(tokens) if second - first >= self._renewed_after
         ]
         causes = sorted(self._causes + expiries)
         for first, seventh in zip(tokens, tokens[A_MINUTE:], strict=False):

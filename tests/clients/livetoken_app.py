@@ -32,6 +32,10 @@ limit = "{limit}"
 response_modalities = ["AUDIO"]
 output_audio_transcription = {{}}
 session_resumption = {{}}
+[profiles.default.choices.voice]
+path = "speech_config.voice_config.prebuilt_voice_config.voice_name"
+values = ["Kore", "Puck"]
+default = "Kore"
 [profiles.short]
 model = "gemini-3.8-live"
 [profiles.short.config]

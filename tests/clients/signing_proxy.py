@@ -53,11 +53,14 @@ class SigningProxy:
 
     def give_claims(self, uid: str, **claims: Any) -> None:
         """Give an account custom claims, as an administrator does; its next token has them."""
-        account = {"localId": uid, "customAttributes": json.dumps(claims)}
+        self.administer("update", localId=uid, customAttributes=json.dumps(claims))
+
+    def administer(self, verb: str, **message: Any) -> None:
+        """Do something with an account as an administrator: `update` or `delete`."""
         path = f"/identitytoolkit.googleapis.com/v1/projects/{self.issuer.firebase_project}"
         headers = {"Authorization": "Bearer owner", "Content-Type": "application/json"}
-        body = json.dumps(account).encode()
-        answer = self._ask("POST", f"{path}/accounts:update", headers, body)
+        body = json.dumps(message).encode()
+        answer = self._ask("POST", f"{path}/accounts:{verb}", headers, body)
         assert answer.status_code == 200, answer.body
 
     async def _pass(self, request: Request) -> Response:

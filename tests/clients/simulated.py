@@ -21,20 +21,23 @@ from emulator.gemini import Gemini
 from emulator.server import ABORT
 from livetoken import answers, constraint, fetch, gemini
 from livetoken.caller import Caller
-from livetoken.policy import Profile
+from livetoken.limits.limiter import Limiter
+from livetoken.limits.memory import Memory
+from livetoken.policy import Anonymous, Bounds, Profile
 from livetoken.refusals import Refused
 from livetoken.request import TokenRequest
 
 EPOCH = datetime(2026, 12, 1, tzinfo=UTC)  # that of virtual.mjs
 KEY = "test-key-0123456789"
 CALLER = Caller("https://issuer.example", "ada", False, {}, None)
+UNBOUNDED = Bounds()
 LATENCY = (0.02, 0.25)  # seconds, each way
 
 THINKING = "models/gemini-3.8-live-extended-thinking"
 MODELS = ("models/gemini-3.8-live", THINKING, "models/gemini-3.1-flash-live-preview")
 
 
-def profile(model: str) -> Profile:
+def profile(model: str, expires_in: int, bounds: Bounds) -> Profile:
     """A profile with resumption, transcripts and a function."""
     generation: dict[str, Any] = {"responseModalities": ["AUDIO"]}
     if model == THINKING:
@@ -48,7 +51,9 @@ def profile(model: str) -> Profile:
         "inputAudioTranscription": {},
     }
     body = {"uses": 1, "bidiGenerateContentSetup": setup}
-    return Profile("default", model, 1800, 60, (), "", (), (), (), body)
+    times = (expires_in, min(60, expires_in), min(60, expires_in))
+    callers = (Anonymous(allowed=False, path=""), "off")
+    return Profile("default", model, *times, *callers, bounds, Bounds(), (), (), (), (), body)
 
 
 class Oddities(Mapping[int, Oddity]):
@@ -80,7 +85,16 @@ class Network:
         log: what happened, here and in the browser, in order.
     """
 
-    def __init__(self, seed: int, model: str, begin: Entry, browser: Any) -> None:
+    def __init__(
+        self,
+        seed: int,
+        model: str,
+        begin: Entry,
+        browser: Any,
+        *,
+        expires_in: int = 1800,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
         self.random = Random(f"{seed} {model}")
         self.loop = VirtualLoop(browser, self._sent, self.log_browser)
         self.log: list[Entry] = []
@@ -91,13 +105,14 @@ class Network:
         self.varies = False
         """Whether connections last differently long."""
         self.sockets: dict[int, Socket] = {}
-        self._profile = profile(model)
+        self._profile = profile(model, expires_in, bounds)
+        storage = Memory(lambda: int(self.loop.time() * 1000))
+        self._limiter = Limiter(storage, UNBOUNDED, alert=lambda _: None, now=self.clock)
         self._livetoken = gemini.Gemini(
             InProcess(self.gemini.app),
             base_url="https://gemini.example",
             api_version="v1alpha",
             api_key=KEY,
-            now=self.clock,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self.loop.deliver(
@@ -145,18 +160,22 @@ class Network:
         await asyncio.sleep(self.latency())
         if not (self.is_offline or self.is_down):
             asked = TokenRequest("default", body.get("resume"))
+            resumes, seconds = asked.resume is not None, 0
+            locked_to = constraint.constrain(self._profile, CALLER, asked, None)
             try:
-                grant = await self._livetoken.mint(
-                    constraint.constrain(self._profile, CALLER, asked.resume)
-                )
-                response = answers.minted(grant, asked, {})
+                async with self._limiter.reserve(
+                    CALLER, self._profile, resumes=resumes
+                ) as reserved:
+                    grant = await self._livetoken.mint(locked_to, reserved)
+                seconds = reserved.seconds
+                response = answers.minted(grant, reserved, asked, {})
             except Refused as refusal:
                 response = answers.refused(refusal, {})
             await asyncio.sleep(self.latency())
             if not self.is_offline:
                 answer |= {"status": response.status_code, "body": bytes(response.body).decode()}
             minted = response.status_code == 200
-            self.note("answer", minted=minted, resumes=asked.resume is not None)
+            self.note("answer", minted=minted, resumes=resumes, seconds=seconds)
             if minted and "status" not in answer:
                 self.note("unseen")
         self.loop.deliver(answer)

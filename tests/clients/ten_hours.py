@@ -23,10 +23,11 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from judged import Judge
-from simulated import MODELS, Network, Oddities
+from simulated import MODELS, UNBOUNDED, Network, Oddities
 from virtual_time import Browser, Entry
 
 from emulator import speech
+from livetoken.policy import Bounds
 
 HOUR = 3600.0
 CALM = 300.0  # seconds before the end, in which nothing goes wrong
@@ -72,7 +73,14 @@ def _short(value: object) -> str:
 
 
 def converse(
-    seed: int, model: str, *, hours: float = 10, kind: bool = False, calm: bool = True
+    seed: int,
+    model: str,
+    *,
+    hours: float = 10,
+    kind: bool = False,
+    calm: bool = True,
+    expires_in: int = 1800,
+    bounds: Bounds = UNBOUNDED,
 ) -> Result:
     """Run one conversation, and judge it.
 
@@ -80,17 +88,21 @@ def converse(
         kind: nothing goes wrong except that connections end.
         calm: nothing goes wrong at the end, so that everything is answered before it; otherwise the
             app hangs up while the conversation gets a token.
+        expires_in: seconds that its tokens last.
+        bounds: of its profile, for the one caller.
     """
     seconds = hours * HOUR
     user = {"until": (seconds - SILENT * calm) * 1_000, "pause": 60_000}
     with Browser("simulation.mjs") as browser, silent():
-        network = Network(seed, model, {"user": user}, browser)
+        network = Network(
+            seed, model, {"user": user}, browser, expires_in=expires_in, bounds=bounds
+        )
         if not kind:
             network.varies = True
             network.start(weather(network, seconds - CALM * calm))
         network.loop.run_until_complete(_run(network, seconds, calm))
         network.loop.close()
-    judge = Judge(network.log, to_the_end=calm)
+    judge = Judge(network.log, to_the_end=calm, expires_in=expires_in)
     open_sessions = sum(session.closed is None for session in network.gemini.sessions)
     if open_sessions:
         judge.failures.append(f"{seconds}: {open_sessions} sessions are open at the end")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pages
 import pytest
 from firebase_client import App, Error
-from firebase_policy import policy
+from firebase_policy import PROFILE, policy
 from live_client import Live
 from playwright.sync_api import Browser
 from signing_proxy import SigningProxy
@@ -22,6 +22,9 @@ from clients import Client, Program, node_22, tab
 from emulator.function import hold_port
 from emulator.issuer import signing_key
 from livetoken.refusals import Reason
+
+on_node = pytest.mark.parametrize("app", ["node"], indirect=True)
+CHECKED = policy().replace("[callers]", '[callers]\nrevoked = "check"')
 
 
 @pytest.fixture
@@ -61,6 +64,16 @@ def app(
 def function(shared: Stack, origin: str) -> Iterator[str]:
     """The URL of a function that allows the app's origin."""
     with shared.running(policy(), ALLOWED_ORIGINS=origin) as started:
+        yield started.function.url
+
+
+@pytest.fixture(scope="session")
+def checked(shared: Stack, origin: str, signing: SigningProxy) -> Iterator[str]:
+    """The URL of a function that asks the Auth emulator about each user."""
+    lookups = f"http://{signing.emulator}/identitytoolkit.googleapis.com"
+    with shared.running(
+        CHECKED, ALLOWED_ORIGINS=origin, IDENTITY_TOOLKIT_BASE_URL=lookups
+    ) as started:
         yield started.function.url
 
 
@@ -141,6 +154,27 @@ def test_an_expired_id_token_is_refused_and_a_new_one_accepted(
     assert app.call()["name"]
 
 
+@on_node
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ('expires_in = "5m"\nbudget = "5m/hour"', Reason.BUDGET_REACHED),
+        ("at_once = 1", Reason.AT_ONCE_REACHED),
+        ('total.limit = "1/hour"', Reason.TOTAL_REACHED),
+    ],
+)
+def test_each_bound_has_its_own_reason(
+    app: App, livetoken: Stack, rule: str, reason: Reason
+) -> None:
+    with livetoken.running(policy() + PROFILE.format(name="bounded", rule=rule)) as started:
+        app.start(started.function.url)
+        app.sign_in_anew()
+        assert app.call({"profile": "bounded"})["profile"] == "bounded"
+        error = app.error({"profile": "bounded"})
+        assert error.is_refusal(reason)
+        assert 0 < error.details["retryAfterSeconds"] <= 3601
+
+
 def test_an_unknown_profile_is_refused(app: App, function: str, livetoken: Stack) -> None:
     app.start(function)
     app.sign_in_anew()
@@ -210,7 +244,6 @@ def test_with_consume_each_call_needs_a_limited_use_token(
     assert app.error().is_refusal(Reason.APP_CHECK_FAILED)
 
 
-on_node = pytest.mark.parametrize("app", ["node"], indirect=True)
 NEVER_READ = {Reason.METHOD_NOT_ALLOWED, Reason.UNSUPPORTED_MEDIA_TYPE, Reason.ORIGIN_NOT_ALLOWED}
 """The SDK always posts JSON, and a browser hides the answer from an origin not allowed."""
 
@@ -270,6 +303,7 @@ FAILING = Path(__file__).parents[1] / "functions/failing.py"
         ({"FIREBASE_KEYS_URL": "http://127.0.0.1:1/"}, Reason.KEYS_UNAVAILABLE),
         ({"LIMITS_STORAGE": "async+redis://127.0.0.1:1"}, Reason.LIMITS_UNAVAILABLE),
         ({"FUNCTION_SOURCE": str(FAILING), "PYTHONPATH": "."}, Reason.INTERNAL),
+        ({"SWITCH_OBJECT": "gs://missing/switch.json"}, Reason.STOPPED),
     ],
 )
 def test_each_failure_of_the_function_has_its_own_reason(
@@ -279,6 +313,15 @@ def test_each_failure_of_the_function_has_its_own_reason(
         app.start(started.function.url)
         app.sign_in_anew()
         assert app.error({"profile": "rare"}).is_refusal(reason)
+
+
+@on_node
+def test_an_outage_of_firebases_accounts_has_its_own_reason(app: App, livetoken: Stack) -> None:
+    nowhere = {"IDENTITY_TOOLKIT_BASE_URL": "http://127.0.0.1:1"}
+    with livetoken.running(CHECKED, **nowhere) as started:
+        app.start(started.function.url)
+        app.sign_in_anew()
+        assert app.error().is_refusal(Reason.ACCOUNTS_UNAVAILABLE)
 
 
 @on_node
@@ -294,3 +337,23 @@ def test_an_outage_of_app_check_has_its_own_reason(
 def test_this_file_names_every_reason() -> None:
     source = Path(__file__).read_text()
     assert not [reason.name for reason in Reason if f"Reason.{reason.name}" not in source]
+
+
+# ------------------------------------------------------------------ disabled and signed-out users
+
+
+def test_a_user_whom_firebase_disabled_deleted_or_signed_out_gets_no_token(
+    app: App, auth: SigningProxy, checked: str
+) -> None:
+    """The answers of the Auth emulator are Google's, unlike those of our own stand-in."""
+    app.start(checked)
+    app.sign_in_anew()
+    assert app.call()["profile"] == "default"
+    auth.administer("update", localId=app.sign_in_anew(), disableUser=True)
+    assert app.error().is_refusal(Reason.NOT_ALLOWED)
+    auth.administer("delete", localId=app.sign_in_anew())
+    assert app.error().is_refusal(Reason.INVALID_ID_TOKEN)
+    uid = app.sign_in_anew()
+    time.sleep(1.1)  # the emulator counts whole seconds
+    auth.administer("update", localId=uid, validSince=str(int(time.time())))
+    assert app.error().is_refusal(Reason.INVALID_ID_TOKEN)

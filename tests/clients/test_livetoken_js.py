@@ -1,5 +1,7 @@
 """livetoken.js, which apps copy, in Chromium."""
 
+from typing import Any
+
 import pytest
 from livetoken_app import App, an_app, expired
 from playwright.sync_api import Browser
@@ -126,6 +128,27 @@ def test_a_lost_connection_is_resumed(app: App) -> None:
     assert app.asked["idToken"] == [False, False]
     tokens = {mint.token for mint in app.around.gemini.minted()}
     assert len(tokens) == 2, "each connection has its own token"
+
+
+def voice(setup: dict[str, Any]) -> Any:
+    """The voice of a session."""
+    speech = setup["generationConfig"]["speechConfig"]["voiceConfig"]
+    return speech["prebuiltVoiceConfig"]["voiceName"]
+
+
+def test_a_choice_is_made_again_when_the_session_resumes(app: App) -> None:
+    app.talks(choices={"voice": "Puck"})
+    app.is_told("one")
+    app.cut()
+    app.is_told("two")
+    sessions = app.around.gemini.sessions[-2:]
+    assert [voice(session.setup) for session in sessions] == ["Puck", "Puck"]
+    assert "name" in app.get()
+    setup = app.around.gemini.minted()[-1].body["bidiGenerateContentSetup"]
+    speech = setup["generationConfig"]["speechConfig"]["voice_config"]
+    assert speech["prebuilt_voice_config"]["voice_name"] == "Kore"
+    refused = app.get(choices={"voice": "Leda"})["error"]
+    assert (refused["reason"], refused["retryable"]) == ("INVALID_REQUEST", False)
 
 
 def test_it_resumes_before_its_token_expires(app: App) -> None:

@@ -4,11 +4,17 @@
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import ten_hours
 from simulated import MODELS
+
+from livetoken.policy import Bounds, Limit
+
+PATHS = {key: key for key in ("budget", "at_once")}
+SLICES = Bounds((), (Limit(2 * 3600, 86_400),), 1, PATHS)
 
 
 def converse(*given: Any, **named: Any) -> ten_hours.Result:
@@ -40,6 +46,25 @@ def test_ten_quiet_hours_lose_nothing_and_take_seven_tokens_an_hour() -> None:
     assert not result.failures, result.report()
     assert result.counts["lost"] == 0
     assert result.counts["tokens an hour"] == 1 + 7, "the first, and one for each connection's end"
+
+
+def test_an_hour_in_slices_costs_an_hour_of_the_budget_and_loses_nothing() -> None:
+    result = converse(11, MODELS[0], hours=1, kind=True, expires_in=300, bounds=SLICES)
+    print(result.summary())
+    assert not result.failures, result.report()
+    assert result.counts["lost"] == 0
+    assert result.counts["tokens"] == 15, "one for each four minutes"
+    assert 3600 <= result.counts["seconds"] <= 3600 + 300
+    assert result.counts["refused"] == 0
+
+
+@pytest.mark.parametrize("seed", [12, 13])
+def test_an_hour_in_slices_on_a_bad_network_is_answered_or_said_to_be_lost(seed: int) -> None:
+    """What Gemini has forgotten begins anew, as a second session until the first one's end."""
+    bounds = replace(SLICES, at_once=2)
+    result = converse(seed, MODELS[0], hours=1, expires_in=300, bounds=bounds)
+    print(result.summary())
+    assert not result.failures, result.report()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,6 +16,12 @@ def variant(old: str, new: str, caught_by: str, tests: str = LOSSES) -> Variant:
 
 
 VARIANTS = {
+    "a resumed session forgets what was chosen": variant(
+        "JSON.stringify({ profile, resume, choices })",
+        "JSON.stringify({ profile, resume, ...(resume ? {} : { choices }) })",
+        "a_choice_is_made_again_when_the_session_resumes",
+        "test_livetoken_js.py::test",
+    ),
     "a session works after any message": variant(
         "if (serverContent?.modelTurn || serverContent?.turnComplete) {",
         "if (message) {",

@@ -32,6 +32,22 @@ model = "gemini-3.8-live"
 limit = "1/hour"
 [profiles.scarce.config]
 response_modalities = ["AUDIO"]
+[profiles.minute]
+model = "gemini-3.8-live"
+budget = "1m/hour"
+expires_in = "1m"
+[profiles.minute.config]
+response_modalities = ["AUDIO"]
+[profiles.single]
+model = "gemini-3.8-live"
+at_once = 1
+[profiles.single.config]
+response_modalities = ["AUDIO"]
+[profiles.shared]
+model = "gemini-3.8-live"
+total.limit = "1/hour"
+[profiles.shared.config]
+response_modalities = ["AUDIO"]
 [profiles.closed]
 model = "gemini-3.8-live"
 require = { plan = ["none"] }
@@ -57,6 +73,7 @@ def every_entry(certificate: Certificate, folder: Path) -> list[Entry]:
             _provoke_every_refusal(livetoken)
             lines = [
                 *_lines_without_limits_and_app_check(unstarted),
+                *_lines_of_a_switch(unstarted),
                 *_lines_of_an_unexpected_error(unstarted, folder),
                 *_lines_of_a_failed_start(unstarted, folder),
             ]
@@ -100,7 +117,10 @@ def _provoke_every_refusal(livetoken: Stack) -> None:
     ask(method="GET")
     ask(b"{")
     ask(b"x" * 9000)
-    for profile in ("other", "closed", "scarce", "scarce"):
+    for profile in ("other", "closed"):
+        ask({"profile": profile})
+    for profile in ("scarce", "minute", "single", "shared"):
+        ask({"profile": profile})
         ask({"profile": profile})
     _leave(livetoken, token("grace"))
 
@@ -114,17 +134,32 @@ def _leave(livetoken: Stack, token: str) -> None:
 
 
 def _lines_without_limits_and_app_check(unstarted: Stack) -> list[str]:
-    check, ask = unstarted.app_check, {"profile": "scarce"}
-    rules, nowhere = RULES.replace("APP_CHECK", "consume"), "async+redis://127.0.0.1:1"
+    check, nowhere = unstarted.app_check, "async+redis://127.0.0.1:1"
+    rules = RULES.replace('"APP_CHECK"', '"consume"\nrevoked = "check"')
     with unstarted.running(rules, LIMITS_STORAGE=nowhere) as livetoken:
         livetoken.ask()
         of_tenant = {"identities": {}, "sign_in_provider": "password", "tenant": "shop-a1b2c"}
+        unstarted.accounts.add("ada-uid", "shop-a1b2c")
         livetoken.ask(token=livetoken.issuer.id_token("ada", firebase=of_tenant))
+        unstarted.accounts.fault = 503
+        livetoken.ask(token=livetoken.issuer.id_token("bob"))
+        unstarted.accounts.fault = None
         check.verdict_fault = 503
-        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
+        livetoken.ask(headers={"X-Firebase-AppCheck": check.token()})
         check.verdict_fault = None
-        livetoken.ask(ask, headers={"X-Firebase-AppCheck": check.token()})
+        livetoken.ask({"profile": "scarce"}, headers={"X-Firebase-AppCheck": check.token()})
         return livetoken.function.output().splitlines()
+
+
+def _lines_of_a_switch(unstarted: Stack) -> list[str]:
+    """The lines of a function that is stopped, and of one that cannot read its switch."""
+    unstarted.storage.write("switches", "stopped", b'{"stopped": true, "banned": []}')
+    lines = []
+    for name in ("gs://switches/stopped", "gs://nowhere/switch"):
+        with unstarted.running(SWITCH_OBJECT=name) as livetoken:
+            livetoken.ask()
+            lines += livetoken.function.output().splitlines()
+    return lines
 
 
 def _lines_of_an_unexpected_error(unstarted: Stack, folder: Path) -> list[str]:

@@ -29,6 +29,7 @@ DEMO = "projects/demo-livetoken"
 RUN = "https://us-central1-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/demo-livetoken"
 SECRETS = f"https://secretmanager.googleapis.com/v1/{DEMO}/secrets"
 KEY_SECRET = "livetoken-key"
+SAFETY_SECRET = "livetoken-safety-key"
 PASSWORD_SECRET = "livetoken-smoke-password"
 PASSWORD = "bob-password-0123"
 APIS = (*("run", "cloudbuild", "artifactregistry", "secretmanager", "iam", "cloudresourcemanager"),)
@@ -44,9 +45,14 @@ system_instruction = "You are a patient tutor."
 """
 
 SOURCES = "run-sources-demo-livetoken-us-central1"
+SWITCHES = "livetoken-switch-demo-livetoken"
+SWITCH = f"gs://{SWITCHES}/livetoken.json"
 IMAGES = "locations/us-central1/repositories/cloud-run-source-deploy"
 ACCOUNTS = {
-    "livetoken": {("secrets/livetoken-key", "secretmanager.secretAccessor")},
+    "livetoken": {
+        ("secrets/livetoken-key", "secretmanager.secretAccessor"),
+        (f"buckets/{SWITCHES}", "storage.objectViewer"),
+    },
     "livetoken-build": {
         ("", "logging.logWriter"),
         (f"buckets/{SOURCES}", "storage.objectViewer"),
@@ -106,7 +112,7 @@ class Project:
         typed: str = "",
         principal: str = OWNER,
         variables: Mapping[str, str] | None = None,
-        seconds: float = 300,
+        seconds: float = 600,
     ) -> Ran:
         """Run a command in the checkout.
 
@@ -224,7 +230,10 @@ class Project:
         for name, payload in ((KEY_SECRET, API_KEY), (PASSWORD_SECRET, PASSWORD)):
             version = Version(1, payload.encode(), timestamp())
             state.secrets[name] = Secret(name, {}, timestamp(), {1: version})
-        state.buckets[SOURCES] = Bucket(SOURCES, {})
+        for bucket in (SOURCES, SWITCHES):
+            state.buckets[bucket] = Bucket(bucket, {})
+        with (self.root / "deploy/env.yaml").open("a") as variables:
+            variables.write(f'SWITCH_OBJECT: "{SWITCH}"\n')
         repository = f"{DEMO}/{IMAGES}"
         state.repositories[repository] = {"name": repository, "format": "DOCKER"}
         emails = {name: self.cloud.account(name) for name in ACCOUNTS}
@@ -289,6 +298,7 @@ def checkout(cloud: Cloud, stack: Stack) -> Iterator[Project]:
             "ALLOWED_ORIGINS": ORIGIN,
             "GOOGLE_GEMINI_BASE_URL": stack.gemini_url,
             "FIREBASE_KEYS_URL": f"{stack.issuer_url}/keys/firebase",
+            "STORAGE_BASE_URL": cloud.storage_url,
         }
         written = "".join(f'{name}: "{value}"\n' for name, value in stands_in.items())
         (project.root / "deploy/env.yaml").write_text(written + NUMBER)

@@ -221,6 +221,8 @@ def test_every_reason_that_needs_action_raises_one_alert(entries: list[Entry]) -
     raised = {file.stem: raises(file, entries) for file in ALERTS}
     assert raised.pop("slow") == {None}
     assert raised.pop("does-not-serve") == {None}
+    assert raised.pop("total-nearly-used") == {None}
+    assert raised.pop("switch-unreadable") == {None}
     any_reason = raised.pop("no-mints")
     # A daily quota needs a fix at once; any quota is a failure of Gemini if it is frequent.
     raised["fix-needed"].remove("GEMINI_QUOTA")
@@ -228,7 +230,7 @@ def test_every_reason_that_needs_action_raises_one_alert(entries: list[Entry]) -
     assert sum(map(len, raised.values())) == len(alerting), "two alerts for one reason"
     needing = {each.name for each in Reason if each.value.severity in ("WARNING", "ERROR")}
     assert needing <= alerting <= Reason.__members__.keys()
-    assert "LIMIT_REACHED" not in alerting | any_reason
+    assert not {"LIMIT_REACHED", "BUDGET_REACHED", "AT_ONCE_REACHED"} & (alerting | any_reason)
     assert needing <= any_reason
     minted = next(entry for entry in decisions(entries) if reason_of(entry) is None)
     assert [file.stem for file in ALERTS if raises(file, [minted])] == ["slow"]
@@ -281,6 +283,20 @@ def test_failed_starts_and_answers_of_cloud_run_raise_an_alert(entries: list[Ent
     of_start = Filter(condition["conditionMatchedLog"]["filter"])
     logs = [entry["log"].rpartition("/")[2] for entry in entries if of_start.matches(entry)]
     assert logs == ["stderr", "system", "requests"]
+
+
+def test_a_total_of_which_80_percent_are_used_raises_an_alert_that_names_it(
+    entries: list[Entry],
+) -> None:
+    (condition,) = read(FOLDER / "alerts" / "total-nearly-used.yaml")["conditions"]
+    line = condition["conditionMatchedLog"]
+    (found,) = filter(Filter(line["filter"]).matches, entries)
+    field, pattern = re.findall(
+        r'^REGEXP_EXTRACT\((\w+), "(.*)"\)$', line["labelExtractors"]["total"]
+    )[0]
+    named = re.search(pattern, field_of(found, field))
+    assert named is not None
+    assert named[1] == "profiles.shared.total.limit"
 
 
 def test_the_docs_list_every_field_of_the_log(entries: list[Entry]) -> None:

@@ -179,7 +179,8 @@ def test_a_failure_to_move_traffic_is_reported(deployed: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("canary", "101"), ("canary", "x"), ("relase",), ("promote", "1")]
+    "arguments",
+    [("--help",), ("canary", "101"), ("canary", "x"), ("relase",), ("promote", "1"), ("ban",)],
 )
 def test_a_misspelt_argument_prints_the_usage(project: Project, arguments: tuple[str]) -> None:
     done = project.deploy(*arguments)

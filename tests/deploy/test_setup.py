@@ -1,5 +1,7 @@
 """`deploy/setup.sh` turns an empty project into a function that serves, and does nothing more."""
 
+import re
+
 import pytest
 from cloud import Fault
 from cloud.access import member
@@ -12,9 +14,12 @@ from project import (
     KEY_SECRET,
     PASSWORD,
     PASSWORD_SECRET,
+    SAFETY_SECRET,
     SERVICE,
     SMOKE_PASSED,
     SOURCES,
+    SWITCH,
+    SWITCHES,
     Project,
     masked,
     transcript,
@@ -48,13 +53,43 @@ def test_an_empty_project_serves_after_one_command(project: Project) -> None:
     for secret in (API_KEY, PASSWORD):
         assert secret not in done.output
     assert project.cloud.leaks(API_KEY.encode()) == []
-    assert set(state.buckets) == {SOURCES, f"{SOURCES}-2"}
-    access = state.buckets[SOURCES].body["iamConfiguration"]
-    assert access["publicAccessPrevention"] == "enforced"
+    assert set(state.buckets) == {SOURCES, f"{SOURCES}-2", SWITCHES}
+    for bucket in (SOURCES, SWITCHES):
+        access = state.buckets[bucket].body["iamConfiguration"]
+        assert access["publicAccessPrevention"] == "enforced"
+        assert access["uniformBucketLevelAccess"]["enabled"]
+    assert project.serving.variables["SWITCH_OBJECT"] == SWITCH
     (traffic,) = project.cloud.service(SERVICE).spec["traffic"]
     assert traffic["revisionName"] == project.serving.name
     assert project.serving.account == project.cloud.account("livetoken")
     assert project.serving.secrets == {"GEMINI_API_KEY": f"{KEY_SECRET}:1"}
+
+
+def test_a_policy_with_safety_identifiers_gets_a_key_that_nobody_sees(deployed: Project) -> None:
+    text = (deployed.root / "policy.toml").read_text()
+    callers = "[callers]\nsafety_identifier = true\n[profiles.default]"
+    deployed.write_policy(text.replace("[profiles.default]", callers, 1))
+    early = deployed.deploy()
+    assert early.status == 1
+    assert f"Could not list the versions of the secret {SAFETY_SECRET}" in early.last
+    assert "deploy/setup.sh" in early.last
+    for _ in range(2):
+        done = deployed.setup(typed="")
+        assert done.status == 0, done.output
+    (version,) = deployed.cloud.state.secrets[SAFETY_SECRET].versions.values()
+    assert re.fullmatch(rb"[0-9a-f]{64}", version.payload)
+    assert version.payload.decode() not in done.output
+    assert deployed.cloud.leaks(version.payload) == []
+    read = (f"secrets/{SAFETY_SECRET}", "secretmanager.secretAccessor")
+    assert deployed.grants("livetoken") == {*ACCOUNTS["livetoken"], read}
+    listed = (f"secrets/{SAFETY_SECRET}", "secretmanager.viewer")
+    assert deployed.grants("livetoken-release") == {*ACCOUNTS["livetoken-release"], listed}
+    released = deployed.deploy()
+    assert released.status == 0, released.output
+    assert deployed.serving.secrets == {
+        "GEMINI_API_KEY": f"{KEY_SECRET}:1",
+        "SAFETY_IDENTIFIER_KEY": f"{SAFETY_SECRET}:1",
+    }
 
 
 def test_a_second_run_creates_nothing_and_asks_for_nothing(deployed: Project) -> None:
@@ -76,7 +111,7 @@ def test_an_interrupted_setup_continues_and_grants_fit_the_policy_and_the_test_u
 ) -> None:
     project.name("SMOKE_EMAIL", "")
     text = (project.root / "policy.toml").read_text()
-    callers = '[callers]\napp_check = "consume"\n[profiles.default]'
+    callers = '[callers]\napp_check = "consume"\nrevoked = "check"\n[profiles.default]'
     project.write_policy(text.replace("[profiles.default]", callers, 1))
     project.cloud.rules.faults = [Fault("POST", "/serviceAccounts$", outcome=403, skip=1)]
     broken = project.setup(typed=API_KEY)
@@ -87,8 +122,8 @@ def test_an_interrupted_setup_continues_and_grants_fit_the_policy_and_the_test_u
     assert [each for each in project.cloud.requests if each.status == 409] == []
     assert project.serving.secrets == {"GEMINI_API_KEY": f"{KEY_SECRET}:1"}
     assert set(project.cloud.state.secrets) == {KEY_SECRET}
-    used_once = ("", "firebaseappcheck.tokenVerifier")
-    assert project.grants("livetoken") == {*ACCOUNTS["livetoken"], used_once}
+    of_policy = {("", "firebaseappcheck.tokenVerifier"), ("", "firebaseauth.viewer")}
+    assert project.grants("livetoken") == ACCOUNTS["livetoken"] | of_policy
     password = (f"secrets/{PASSWORD_SECRET}", "secretmanager.secretAccessor")
     assert project.grants("livetoken-release") == ACCOUNTS["livetoken-release"] - {password}
 
@@ -171,6 +206,54 @@ def test_limits_in_redis_need_a_network(project: Project) -> None:
     assert done.status == 1
     assert "VPC network" in done.last
     assert project.cloud.requests == []
+
+
+def test_limits_in_firestore_get_access_to_their_database_alone(project: Project) -> None:
+    text = (project.root / "policy.toml").read_text()
+    project.write_policy(text.replace("[profiles.default]", '[profiles.default]\nlimit = "5/hour"'))
+    with (project.root / "deploy/env.yaml").open("a") as variables:
+        variables.write(
+            f'LIMITS_STORAGE: "async+firestore://{project.cloud.state.project}/limits"\n'
+        )
+    # It stops at the grant after that one, since the rest is tested above.
+    project.cloud.rules.faults = [Fault("POST", ":setIamPolicy$", outcome=403, skip=2)]
+    done = project.setup(typed=API_KEY)
+    assert "Could not grant roles/logging.logWriter" in done.output
+    (binding,) = project.cloud.state.policy(DEMO).conditional
+    assert binding["role"] == "roles/datastore.user"
+    assert binding["members"] == [member(project.cloud.account("livetoken"))]
+    expression = binding["condition"]["expression"]
+    assert expression == f'resource.name=="projects/{project.cloud.state.project}/databases/limits"'
+    assert project.grants("livetoken") == ACCOUNTS["livetoken"]
+
+
+def test_more_secrets_reach_the_function_and_nobody_else(deployed: Project) -> None:
+    text = (deployed.root / "policy.toml").read_text()
+    limited = text.replace("[profiles.default]", '[profiles.default]\nlimit = "5/hour"')
+    deployed.write_policy(limited)
+    deployed.name("SECRETS", "LIMITS_STORAGE=limits /redis/ca.pem=authority")
+    early = deployed.setup(typed="")
+    assert early.status == 1
+    assert "There is no secret limits" in early.last
+    for name, value in (("limits", "async+memory://"), ("authority", "a certificate")):
+        (deployed.root / name).write_text(value)
+        deployed.gcloud("secrets", "create", name, f"--data-file={name}")
+    done = deployed.setup(typed="")
+    assert done.status == 0, done.output
+    for name in ("limits", "authority"):
+        read = (f"secrets/{name}", "secretmanager.secretAccessor")
+        assert read in deployed.grants("livetoken")
+        assert read not in deployed.grants("livetoken-release")
+    released = deployed.deploy()
+    assert released.status == 0, released.output
+    assert deployed.serving.secrets["LIMITS_STORAGE"] == "limits:1"
+    (mount,) = deployed.serving.container["volumeMounts"]
+    assert mount["mountPath"] == "/redis"
+    (volume,) = deployed.serving.spec["volumes"]
+    assert volume["secret"] == {
+        "secretName": "authority",
+        "items": [{"key": "1", "path": "ca.pem"}],
+    }
 
 
 def test_an_account_without_access_gets_an_explanation(project: Project) -> None:

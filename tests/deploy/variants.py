@@ -23,6 +23,8 @@ SWEEP = f"{TAGS}_a_command_that_moves_no_traffic_removes_only_urls_that_are_over
 RELEASE_BUILD, TEST_BUILD = "cloudbuild.yaml", "cloudbuild-test.yaml"
 BUILD = "test_pipeline.py::test_a_build_tests_then_releases_each_as_its_own_account"
 STEP = "test_pipeline.py::test_a_step_fails_if_its_work_fails"
+SAFETY = "test_setup.py::test_a_policy_with_safety_identifiers_gets_a_key_that_nobody_sees"
+STOP = "test_stop.py::test"
 OLDER = "test_setup.py::test_wider_grants_of_an_older_setup_are_revoked_and_the_owners_are_kept"
 
 
@@ -35,9 +37,24 @@ VARIANTS = {
     ),
     "a release may read the key": Variant(
         SETUP,
-        'grant "$RELEASER" roles/secretmanager.viewer secrets',
-        'grant "$RELEASER" roles/secretmanager.secretAccessor secrets',
+        'grant "$RELEASER" roles/secretmanager.viewer secrets "$KEY_SECRET"',
+        'grant "$RELEASER" roles/secretmanager.secretAccessor secrets "$KEY_SECRET"',
         FROM_NOTHING,
+    ),
+    "the key of safety identifiers is printed": Variant(
+        SETUP,
+        "'import secrets; print(secrets.token_hex())'",
+        "'import secrets, sys; print(secrets.token_hex(), file=sys.stderr)'",
+        SAFETY,
+    ),
+    "a release does not bind the key of safety identifiers": Variant(
+        LIB, 'secrets+=",SAFETY_IDENTIFIER_KEY=', 'local other=",SAFETY_IDENTIFIER_KEY=', SAFETY
+    ),
+    "a release may read the key of safety identifiers": Variant(
+        SETUP,
+        'grant "$RELEASER" roles/secretmanager.viewer secrets "$SAFETY_SECRET"',
+        'grant "$RELEASER" roles/secretmanager.secretAccessor secrets "$SAFETY_SECRET"',
+        SAFETY,
     ),
     "a grant to a new account is not retried": Variant(
         SETUP, '[ "$pause" -gt 32 ]', '[ "$pause" -gt 0 ]', FROM_NOTHING
@@ -205,6 +222,40 @@ VARIANTS = {
     ),
     "the wide grants of an older setup stay": Variant(
         SETUP, 'revoke "$RELEASER" roles/run.sourceDeveloper\n', "", OLDER
+    ),
+    "the function may read every bucket": Variant(
+        SETUP,
+        'grant "$RUNTIME" roles/storage.objectViewer storage buckets "gs://$bucket"',
+        'grant "$RUNTIME" roles/storage.objectViewer projects "$PROJECT"',
+        FROM_NOTHING,
+    ),
+    "the bucket of the switch is made although the owner wants none": Variant(
+        SETUP,
+        """grep -q '^SWITCH_OBJECT:' "$ENVIRONMENT" || switch=""",
+        '[ -n "$switch" ] || switch=',
+        f"{STOP}_the_setup_makes_the_bucket_that_the_owner_names",
+    ),
+    "a change of the switch undoes another": Variant(
+        DEPLOY,
+        ' --if-generation-match="$generation"',
+        "",
+        f"{STOP}_a_change_that_meets_another_is_made_again",
+    ),
+    "a stop forgets who is banned": Variant(
+        "deploy/switch.py",
+        """[str(uid) for uid in switch["banned"]]""",
+        "[]",
+        f"{STOP}_a_stop_and_a_ban_hold_until_they_are_taken_back",
+    ),
+    "an object that is not a switch is replaced": Variant(
+        "deploy/switch.py",
+        """    except (ValueError, TypeError, KeyError):
+        return 'The object is not a switch such as {"stopped": false, "banned": ["uid"]}.'
+""",
+        """    except (ValueError, TypeError, KeyError):
+        stopped, banned = False, []
+""",
+        f"{STOP}_an_object_that_is_not_a_switch_is_left_as_it_is",
     ),
     "a grant does not say that it has no condition": Variant(
         SETUP, '--role="$role" --condition=None', '--role="$role"', OLDER

@@ -134,7 +134,8 @@ def test_the_steps_pass_with_app_check_without_transcripts_and_without_a_default
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     source = SHIPPED.read_text().replace("[profiles.default", "[profiles.tutor")
-    rules = '[callers]\napp_check = "consume"\nrequire = { plan = ["pro"] }\n'
+    rules = '[callers]\napp_check = "consume"\nsafety_identifier = true\n'
+    rules += 'require = { plan = ["pro"] }\n'
     source = source.replace("output_audio_transcription = {}\n", "").replace("[callers]\n", rules)
     policy, folder = (tmp_path_factory.mktemp(name) for name in ("policy", "run"))
     write_policy(policy, source)

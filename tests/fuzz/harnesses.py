@@ -5,6 +5,7 @@ parser does not agree with the oracle, or raises anything but a `Refused` of its
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import closing
 from functools import cache
@@ -68,7 +69,8 @@ def origin(data: bytes) -> bool:
 def body(data: bytes) -> bool:
     """Fuzz the parser of request bodies."""
     found = _refused_or(lambda: request.parse(data), Reason.INVALID_REQUEST)
-    asked = found and (found.profile, found.resume, found.callable)
+    choices = found and json.dumps(found.choices)
+    asked = found and (found.profile, found.resume, choices, found.callable)
     assert asked == oracles.body(data)
     return found is not None
 

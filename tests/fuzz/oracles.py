@@ -65,9 +65,9 @@ def fits(text: str) -> bool:
     )
 
 
-def body(data: bytes) -> tuple[str, str | None, bool] | None:
-    """The profile, the handle, and whether the body is of the Firebase callable protocol."""
-    fields = _object(data)
+def body(data: bytes) -> tuple[str, str | None, str, bool] | None:
+    """The profile, the handle, the choices as JSON, and whether it is of the callable protocol."""
+    fields = _object(data, constants=False)
     if fields is None:
         return None
     is_callable = "data" in fields
@@ -75,16 +75,19 @@ def body(data: bytes) -> tuple[str, str | None, bool] | None:
         if len(fields) > 1:
             return None
         fields = {} if fields["data"] is None else fields["data"]
-    if not isinstance(fields, dict) or not fields.keys() <= {"profile", "resume"}:
+    if not isinstance(fields, dict) or not fields.keys() <= {"profile", "resume", "choices"}:
         return None
     profile, resume = fields.get("profile", "default"), fields.get("resume", "h")
-    if not isinstance(profile, str) or not isinstance(resume, str):
+    choices = fields.get("choices", {})
+    if not isinstance(profile, str) or not isinstance(resume, str) or not isinstance(choices, dict):
+        return None
+    if len(choices) > 16 or not all(isinstance(v, str | int | float) for v in choices.values()):
         return None
     if not 1 <= len(resume) <= 4096 or any(
         unicodedata.category(each) in ("Cc", "Cs") for each in resume
     ):
         return None
-    return profile, resume if "resume" in fields else None, is_callable
+    return profile, resume if "resume" in fields else None, json.dumps(choices), is_callable
 
 
 def key_id(text: str) -> str | None:

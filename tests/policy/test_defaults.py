@@ -51,7 +51,7 @@ def test_four_profiles_with_one_voice_need_one_speech_config() -> None:
             600,
             20,
         )
-        assert profile.limits == (Limit(30, 3600),)
+        assert profile.bounds.limits == (Limit(30, 3600),)
         assert [each.claim for each in profile.claims] == ["level"]
 
 
@@ -67,7 +67,7 @@ config = { temperature = 1.0, max_output_tokens = 9 }
 """
     )
     profile, generation = policy.profiles["default"], setup(policy, "default")["generationConfig"]
-    assert (profile.expires_in, profile.start_within, profile.limits) == (
+    assert (profile.expires_in, profile.start_within, profile.bounds.limits) == (
         300,
         20,
         (Limit(1, 86_400),),
@@ -137,7 +137,7 @@ def test_a_rule_above_or_below_an_inherited_one_is_a_mistake(shared: str, own: s
 
 def test_a_limit_has_the_path_where_it_stands() -> None:
     policy = compiled(SHARED + "[profiles.a]\n[profiles.b]\nlimit = '1/day'\n")
-    assert [each.limit_path for each in policy.profiles.values()] == [
+    assert [each.bounds.paths["limit"] for each in policy.profiles.values()] == [
         "defaults.limit",
         "profiles.b.limit",
     ]
@@ -165,7 +165,7 @@ def test_a_profile_may_leave_open_what_defaults_do_not_set() -> None:
     ("old", "new", "said"),
     [
         ("temperature", "temprature", "config.temprature: unknown, did you mean temperature?"),
-        ('"10m"', "10", 'expires_in: must be a time over 0, such as "90s", "30m" or "1h30m"'),
+        ('"10m"', "10", 'expires_in: must be a time such as "90s", "30m" or "1h30m", and over 0'),
         ("0.5", "3", "config.temperature: must be at least 0 and at most 2"),
         ("temperature = 0.5", "thinking_config = {}", "config.thinking_config: "),
         ("temperature = 0.5", "limit = '1/day'", "config.limit: belongs above [defaults.config]"),

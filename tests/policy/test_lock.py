@@ -149,7 +149,7 @@ def set_text_time(written: Any) -> None:
 
 
 def set_no_window(written: Any) -> None:
-    written["profiles"]["default"]["limits"] = [{"amount": 3, "seconds": 0}]
+    written["profiles"]["default"]["bounds"]["limits"] = [{"amount": 3, "seconds": 0}]
 
 
 LOOSENED = [

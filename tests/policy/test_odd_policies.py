@@ -7,6 +7,8 @@ import tomllib
 from typing import Any
 
 import pytest
+from policies import policy
+from stack import SHIPPED
 from test_natural_mistakes import CASES, whole
 
 from livetoken.cli import advice, check
@@ -24,8 +26,18 @@ KEYS = (
     *("model", "config", "require", "limit", "claims", "profiles", "defaults", "callers", "uses"),
     *("tools", "function_declarations", "name", "parameters", "parameters_json_schema", "anyOf"),
     *("type", "properties", "required", "items", "enum", "$defs", "speech_config", "voice"),
+    *("choices", "path", "values", "default", "temperature", "labels", "safety_identifier"),
     *("thinking_config", "system_instruction", "firebase", "hd", "email", "not", "a.b"),
 )
+
+CHOICES = policy(
+    callers="safety_identifier = true",
+    profile="""
+choices.heat = { path = "temperature", values = [0.5, 1], default = 1 }
+choices.mode = { path = "input_audio_transcription.diarization", values = [true], default = true }
+""",
+)
+SOUND = [tomllib.loads(text) for text in (SHIPPED.read_text(encoding="utf-8"), CHOICES)]
 
 
 def documents() -> list[dict[str, Any]]:
@@ -67,7 +79,7 @@ def test_an_odd_policy_compiles_or_has_mistakes(seed: int) -> None:
     chance, known = random.Random(seed), documents()
     outcomes = set()
     for _ in range(ROUNDS):
-        document = changed(chance.choice(known), chance, known)
+        document = changed(chance.choice(chance.choice((known, SOUND))), chance, known)
         try:
             policy = compile_document(document)
         except Mistakes as error:

@@ -14,7 +14,8 @@ from unfit_keys import unfit_keys
 
 from emulator.app_check import AppCheck
 from emulator.server import Server
-from livetoken import app_check, fetch, keys
+from livetoken import app_check, fetch, google_api, keys
+from livetoken.google_api import GoogleApi
 from livetoken.keys import KeySet
 from livetoken.refusals import Detail, Reason, Refused
 
@@ -50,13 +51,12 @@ class Part:
             now=lambda: self.seconds,
         )
         self.part = app_check.AppCheck(
-            self.http,
+            GoogleApi(self.http, self, Reason.APP_CHECK_UNAVAILABLE),
             signing,
             project="demo-livetoken",
             number="123456789012",
             base_url=url,
             apps=(),
-            credentials=self,
         )
 
     async def headers(self) -> Mapping[str, str]:
@@ -67,10 +67,11 @@ class Part:
     def forget(self) -> None: ...
 
     async def verify(self, token: str | None = None) -> None:
-        await self.part.verify(token or self.service.token())
+        await self.part.verify(token or self.service.token(), "required")
 
-    async def use(self) -> None:
-        await self.part.use(self.service.token())
+    async def use(self, token: str | None = None) -> None:
+        token = token or self.service.token()
+        await self.part.use(app_check.Verified(token, int(time.time()) + 60))
 
 
 async def refusal(doing: Awaitable[None]) -> Refused:
@@ -154,14 +155,28 @@ async def test_app_checks_keys_are_kept_for_six_hours_at_most(part: Part) -> Non
 async def test_the_time_for_the_access_token_is_limited_too(
     part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_check, "CHECK_TIMEOUT", 0.2)
+    monkeypatch.setattr(google_api, "CALL_TIMEOUT", 0.2)
     part.account_delay = 60
     began = time.monotonic()
     refused = await refusal(part.use())
     assert time.monotonic() - began < 2
     assert refused.reason is Reason.APP_CHECK_UNAVAILABLE
-    assert refused.retry_after == app_check.RETRY_AFTER
+    assert refused.retry_after == google_api.RETRY_AFTER
     assert not part.service.checks
+
+
+@in_a_loop
+async def test_the_oldest_used_token_is_forgotten_first(
+    part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_check, "MOST_REMEMBERED", 2)
+    part.service.access_tokens.add("x")
+    first, second, third = tokens = [part.service.token() for _ in range(3)]
+    for token in tokens:
+        await part.use(token)
+    for token in (third, second, first):
+        assert (await refusal(part.use(token))).detail is Detail.ALREADY_USED
+    assert [each.token for each in part.service.checks] == [*tokens, first]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +184,11 @@ async def test_the_time_for_the_access_token_is_limited_too(
     [b"", b"null", b"7", b"[]", b'"{}"', b"\xff", b"[" * 4000, b'{"alreadyConsumed": null}']
     + [b'{"alreadyConsumed": %s}' % each for each in (b"0", b"1", b'"true"', b"[]", b"{}")],
 )
-def test_any_other_body_is_not_a_verdict(body: bytes) -> None:
-    with pytest.raises(Refused) as refused:
-        app_check._already_used(body)
-    assert refused.value.reason is Reason.APP_CHECK_UNAVAILABLE
+@in_a_loop
+async def test_any_other_body_is_not_a_verdict(body: bytes) -> None:
+    with Server(Response(body, media_type="application/json")) as server:
+        refused = await refusal(Part(AppCheck(), server.url).use())
+    assert (refused.reason, refused.detail) == (
+        Reason.APP_CHECK_UNAVAILABLE,
+        Detail.NOT_A_VERDICT,
+    )

@@ -5,15 +5,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import starmap
 from typing import Any
 
 import pytest
 from app_checked import ACCOUNT_MODULES, ask, refused_as, rules, unavailable_as
-from asking import function_of, imported
+from asking import function_of, imported, profile
 from stack import API_KEY, Answer, Stack
 
 from emulator.faults import SECRET
-from livetoken import app_check
+from livetoken import google_api
 from livetoken.refusals import Reason
 
 NOW = int(time.time())
@@ -21,6 +22,21 @@ NOW = int(time.time())
 
 PROXY = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
 once = function_of(rules("consume"), PYTHONPROFILEIMPORTTIME="1", **PROXY)
+
+
+BOUNDS = {
+    "limit": 'limit = "1/day"',
+    "budget": 'budget = "5m/day"\nexpires_in = "5m"',
+    "at_once": "at_once = 1",
+    "total_limit": 'total.limit = "1/day"',
+    "total_budget": 'total.budget = "5m/day"\nexpires_in = "5m"',
+    "total_at_once": "total.at_once = 1",
+}
+BOUNDED = {
+    name: Reason.TOTAL_REACHED if "total" in name else Reason[f"{name.upper()}_REACHED"]
+    for name in BOUNDS
+}
+bounded = function_of(rules("consume") + "".join(starmap(profile, BOUNDS.items())))
 
 
 @pytest.fixture
@@ -42,12 +58,41 @@ def test_a_second_use_is_refused(consuming: Stack) -> None:
     assert ask(consuming, token).status == 200
     assert refused_as(consuming, token) == "ALREADY_USED"
     assert ask(consuming, token, sub="another").is_refusal(Reason.APP_CHECK_FAILED)
-    (check, _, _) = consuming.app_check.checks[checks:]
+    (check,) = consuming.app_check.checks[checks:]
     assert check.token == token
     scheme, access_token = (check.authorization or "").split()
     assert scheme == "Bearer"
     assert access_token in consuming.metadata.access_tokens
     assert consuming.metadata.scopes == ("https://www.googleapis.com/auth/firebase",)
+
+
+def test_a_replay_costs_google_nothing(consuming: Stack) -> None:
+    token, checks = consuming.app_check.token(), len(consuming.app_check.checks)
+    assert ask(consuming, token).status == 200
+    used_elsewhere = consuming.app_check.token()
+    with consuming.running(rules("consume")) as another_instance:
+        assert ask(another_instance, used_elsewhere).status == 200
+    for _ in range(5):
+        assert refused_as(consuming, token) == "ALREADY_USED"
+        assert refused_as(consuming, used_elsewhere) == "ALREADY_USED"
+    assert [each.token for each in consuming.app_check.checks[checks:]] == [
+        token,
+        used_elsewhere,
+        used_elsewhere,
+    ]
+
+
+@pytest.mark.parametrize("profile", BOUNDED)
+def test_a_caller_who_reached_a_limit_uses_no_token_up(bounded: Stack, profile: str) -> None:
+    check, asked = bounded.app_check, {"profile": profile}
+    assert ask(bounded, check.token(), asked, sub=f"first-{profile}").status == 200
+    token, checks = check.token(), len(check.checks)
+    # All callers together have used a total up.
+    sub = f"{'second' if 'total' in profile else 'first'}-{profile}"
+    for _ in range(3):
+        assert ask(bounded, token, asked, sub=sub).is_refusal(BOUNDED[profile])
+    assert len(check.checks) == checks
+    assert ask(bounded, token, sub=sub).status == 200
 
 
 def test_a_token_of_another_app_is_not_used_up(alone: Stack) -> None:
@@ -115,7 +160,7 @@ def test_without_an_access_token_nothing_is_minted_until_there_is_one(alone: Sta
         assert alone.metadata.fetches <= 2  # of the warm-up, and of the first caller perhaps
         assert not alone.app_check.checks
         alone.metadata.fault = None
-        time.sleep(app_check.RETRY_AFTER)
+        time.sleep(google_api.RETRY_AFTER)
         assert ask(livetoken, token).status == 200
         assert refused_as(livetoken, token) == "ALREADY_USED"
         ran_out = alone.app_check.checks[-1].authorization
@@ -166,7 +211,7 @@ def test_a_mint_that_fails_uses_the_token_up(consuming: Stack) -> None:
     assert refused_as(consuming, token) == "ALREADY_USED"
 
 
-def test_twenty_requests_at_once_with_one_token_mint_once(consuming: Stack) -> None:
+def test_twenty_requests_at_once_with_one_token_mint_once_and_ask_once(consuming: Stack) -> None:
     token, before = consuming.app_check.token(), len(consuming.gemini.mints)
     consuming.app_check.verdict_delay = consuming.gemini.behaviour.delay = 0.3
     together = threading.Barrier(20)
@@ -178,7 +223,7 @@ def test_twenty_requests_at_once_with_one_token_mint_once(consuming: Stack) -> N
     checks = len(consuming.app_check.checks)
     with ThreadPoolExecutor(20) as callers:
         answers = list(callers.map(one, range(20)))
-    assert len(consuming.app_check.checks) - checks == 20
+    assert len(consuming.app_check.checks) - checks == 1
     assert [answer.status for answer in answers].count(200) == 1
     refused = [answer for answer in answers if answer.status != 200]
     assert all(answer.is_refusal(Reason.APP_CHECK_FAILED) for answer in refused)

@@ -1,22 +1,23 @@
 """At start, every mistake in the environment is reported, one per line, and the process ends."""
 
 import json
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from asking import ENVIRONMENT, profile, wrong_variables
-from policies import HEAD, UNLIMITED
+from policies import HEAD, UNLIMITED, compiled
 from stack import POLICY, Stack
 
 from emulator.function import NotStarted
 from livetoken.compile.body import compile_policy
 from livetoken.mistakes import Mistakes
-from livetoken.policy import CallerRules, Policy
+from livetoken.policy import Policy
+from livetoken.service import Service
 from livetoken.settings import Settings
 
 
 def with_app_check(mode: str) -> Policy:
-    return replace(UNLIMITED, callers=CallerRules(app_check=mode))
+    return compiled(f"{HEAD}callers.app_check = '{mode}'\n{profile('default')}")
 
 
 def test_a_function_without_anything_useful_ends_and_reports_every_mistake(alone: Stack) -> None:
@@ -92,6 +93,11 @@ BAD: dict[str, tuple[str | None, ...]] = {
     ),
     "FIREBASE_PROJECT_NUMBER": ("demo-project",),
     "LIMITS_STORAGE": ("redis://127.0.0.1",),
+    "SWITCH_OBJECT": (
+        *("switches/switch.json", "gs://switches", "gs://switches/", "gs:///switch.json"),
+        *("gs://Switches/switch.json", "gs://s/switch.json", "gs://switches/a?b", "gs://a_b/ c"),
+    ),
+    "SWITCH_UNREADABLE": ("open", "Keep"),
     "ALLOWED_ORIGINS": (
         *("app.example.com", "https://app.example.com/", "https://App.example.com", "null"),
         *("https://app.example.com:443", "https://*.example.com", "http://app.example.com"),
@@ -125,7 +131,11 @@ BAD_URLS = (
 @pytest.mark.parametrize("url", [*GOOD_URLS, *BAD_URLS])
 @pytest.mark.parametrize(
     "name",
-    ["GOOGLE_GEMINI_BASE_URL", "FIREBASE_KEYS_URL", "GOOGLE_KEYS_URL", "APP_CHECK_BASE_URL"],
+    [
+        *("GOOGLE_GEMINI_BASE_URL", "FIREBASE_KEYS_URL", "GOOGLE_KEYS_URL", "APP_CHECK_BASE_URL"),
+        "STORAGE_BASE_URL",
+        "IDENTITY_TOOLKIT_BASE_URL",
+    ],
 )
 def test_a_url_is_https_or_loopback(name: str, url: str) -> None:
     rules = with_app_check("required")
@@ -194,6 +204,25 @@ def test_app_check_needs_one_project_and_its_number(mode: str) -> None:
 def test_without_app_check_neither_is_needed() -> None:
     several = {"FIREBASE_PROJECT_ID": "one-app,two-app", "FIREBASE_PROJECT_NUMBER": None}
     assert wrong_variables(with_app_check("off"), **several) == []
+    nowhere = profile("default", "app_check = 'off'")
+    assert wrong_variables(compiled(HEAD + REQUIRED + nowhere), **several) == []
+
+
+REQUIRED = "callers.app_check = 'required'\n"
+OF_ONE = profile("default") + profile("once", "app_check = 'consume'")
+OF_DEFAULTS = "defaults.app_check = 'required'\n" + profile("default")
+
+
+@pytest.mark.parametrize("rules", [OF_ONE, OF_DEFAULTS, REQUIRED + OF_ONE])
+@pytest.mark.parametrize("typo", ["", "[typo]\n"])
+def test_app_check_of_one_profile_needs_them_too(rules: str, typo: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(HEAD + rules + typo)
+    variables = {**ENVIRONMENT, "POLICY_FILE": str(file), "FIREBASE_PROJECT_NUMBER": ""}
+    with pytest.raises(Mistakes) as found:
+        Service.load(variables)
+    wrong = [each.path for each in found.value.mistakes]
+    assert wrong == ["FIREBASE_PROJECT_NUMBER", *(["typo"] if typo else [])]
 
 
 @pytest.mark.parametrize("mode", ["off", "required"])
@@ -216,9 +245,15 @@ LIMITED = (HEAD + profile("default", 'limit = "1/hour"')).encode()
         "async+memory://",
         "async+redis://127.0.0.1:6379",
         "async+redis://:secret@redis.example:6380/2",
+        "async+redis://redis.example",
+        "async+rediss://default:secret%2F%3A%23@redis.example:6380",
+        "async+rediss://:secret@redis.example/0?ssl_ca_certs=/etc/ssl/ca.pem",
+        "async+rediss://:secret@10.0.0.3:6378?ssl_ca_certs=/ca.pem&ssl_check_hostname=false",
+        "async+firestore://demo-project/(default)",
+        "async+firestore://example.com:demo-project/livetoken-2",
     ],
 )
-def test_limits_are_counted_in_memory_or_in_redis(uri: str) -> None:
+def test_limits_are_counted_in_these_storages(uri: str) -> None:
     settings = Settings.read({**ENVIRONMENT, "LIMITS_STORAGE": uri}, compile_policy(LIMITED))
     assert "secret" not in repr(settings)
 
@@ -226,11 +261,22 @@ def test_limits_are_counted_in_memory_or_in_redis(uri: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        *("async+rediss://redis.example:6380", "async+redis://redis.example", "async+redis://"),
+        *("async+redis://", "async+rediss://redis.example?ssl_cert_reqs=none"),
+        *("async+redis://:sec/ret@redis.example", "async+redis://:sec#ret@redis.example"),
+        *("async+rediss://redis.example/0?ssl_ca_certs=a&ssl_check_hostname=no",),
+        *("async+rediss://redis.example/0?ssl_check_hostname=false",),
+        *("async+rediss://redis.example/0?ssl_ca_certs=&ssl_check_hostname=false",),
+        *("async+redis://redis.example/0?ssl_ca_certs=a", "async+redis://redis.example/x"),
+        *("async+memory://secret", "async+rediss://redis.example/0#secret"),
         *("async+redis://:secret@/0", "async+redis://redis.example:6379?stream_timeout=60"),
         *("memory://", "redis://127.0.0.1", "async+memcached://127.0.0.1", "secret"),
         *("async+mongodb://127.0.0.1", "async+redis://127.0.0.1:port"),
         "async+redis://127.0.0.1:99999",
+        *("async+firestore://", "async+firestore://demo-project", "firestore://demo-project/main"),
+        *("async+firestore://demo-project/", "async+firestore://demo-project/default/secret"),
+        *("async+firestore://Demo/(default)", "async+firestore://demo-project/(other)"),
+        *("async+firestore://demo-project/a/b", "async+firestore://demo-project/main?a=secret"),
+        *("async+firestore://user:secret@demo-project/main", "async+firestore://demo-project/db"),
     ],
 )
 def test_any_other_storage_of_limits_is_reported_without_its_password(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Limits, in the function's memory and in Redis: what counts, for how long, and for whom."""
+"""Limits, in each storage: what counts, for how long, and for whom."""
 
 import http.client
 import time
@@ -8,8 +8,7 @@ from contextlib import closing
 
 import pytest
 from asking import imported
-from limited import AT_ONCE, Limited
-from stack import Stack
+from limited import AT_ONCE, Counting, Limited
 
 from livetoken.refusals import Reason
 
@@ -146,8 +145,8 @@ def test_200_at_once_that_all_fail_do_not_count(counted: Limited) -> None:
     assert counted.statuses("crowd", 21) == [200] * 20 + [429]
 
 
-def test_limits_in_memory_import_no_client_of_redis(functions: dict[str, Stack]) -> None:
-    assert functions["memory"].ask().status == 200
-    modules = imported(functions["memory"])
-    assert "limits" in modules
-    assert not any(name.startswith("coredis") for name in modules)
+def test_limits_in_memory_import_no_other_storage(counting: Counting) -> None:
+    assert counting.function("memory").ask().status == 200
+    modules = imported(counting.function("memory"))
+    assert "livetoken.limits.memory" in modules
+    assert not modules & {"redis", "livetoken.limits.firestore", "google.auth.transport.requests"}

@@ -28,6 +28,8 @@ def test_a_minted_token_is_one_line(livetoken: Stack) -> None:
         "severity": "INFO",
         "message": "minted",
         "profile": "short",
+        "seconds": 300,
+        "resumed": False,
         "issuer": f"https://securetoken.google.com/{livetoken.issuer.firebase_project}",
         "sub": livetoken.issuer.claims("ada")["sub"],
         "token_sha256": hashlib.sha256(answer["name"].encode()).hexdigest(),

@@ -1,17 +1,15 @@
 """No combination of policy, claims and request makes a token that is wider than its policy.
 
-This file says a second time, independently of the function, what may be minted.
+`allowed.py` says a second time, independently of the function, what may be minted.
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from hidden import HIDDEN
+from allowed import CHOICES, assert_not_wider, instruction, is_offered, meets
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from stack import Answer, Stack, stack
@@ -25,6 +23,7 @@ from livetoken.compile.body import compile_document, compile_policy
 from livetoken.constraint import FIELDS, constrain
 from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason, Refused
+from livetoken.request import TokenRequest
 
 HOSTILE: dict[str, Any] = {
     "model": THINKING,
@@ -47,7 +46,6 @@ HOSTILE: dict[str, Any] = {
 
 # ------------------------------------------------------------------ inputs
 
-REFUSED = HIDDEN | {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 PIECES = ("You teach", " ", '"', "\\", "$", "{", "}", "$${", "${claim.level}", "${claim.a.b}")
 BAD_PIECES = ("${", "${level}", "${claim.nobody}", "${claim.}")
 TEXTS = st.text(max_size=6) | st.sampled_from(
@@ -97,6 +95,15 @@ CONFIG: dict[str, st.SearchStrategy[Any]] = {
     "proactivity": st.just({"proactive_audio": False}),
     "labels": st.just({"team": "a"}),
 }
+TRANSCRIPT = ("output_audio_transcription",)
+"""A table of the config in which a choice can be, too."""
+ASKED: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(each["values"]) for name, each in CHOICES.items()}
+) | st.dictionaries(
+    st.sampled_from([*CHOICES, "other"]),
+    st.sampled_from([0, 2.0, "2", "fr", '"},"uses":0', True, 1]),
+    max_size=2,
+)
 MISTAKES: dict[str, st.SearchStrategy[Any]] = {
     "temprature": st.just(1),
     "generation_config": st.just({}),
@@ -112,7 +119,9 @@ MISTAKES: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Any]:
     """A valid policy, or one with one mistake."""
-    mistake = draw(st.sampled_from([None, None, None, "config", "text", "open", "time", "model"]))
+    mistake = draw(
+        st.sampled_from([*6 * [None], "config", "text", "open", "time", "model", "choice"])
+    )
     model = draw(st.sampled_from([MODEL, "gemini-3.8-live", THINKING]))
     config = draw(st.fixed_dictionaries({}, optional=CONFIG))
     if (model == THINKING) == (mistake != "model"):
@@ -124,88 +133,33 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
     if mistake == "config":
         config |= draw(st.fixed_dictionaries({}, optional=MISTAKES))
     left = draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=3, unique=True))
+    offered = draw(st.sampled_from([[], ["heat"], ["seen"], *3 * [[*CHOICES]]]))
+    chosen = {CHOICES[name]["path"].partition(".")[0] for name in offered}
+    if mistake != "choice":
+        config = {name: config[name] for name in config if name not in chosen - {*TRANSCRIPT}}
+        left = [name for name in left if name not in chosen]
+    identified = "labels" not in left and draw(st.booleans())
     profile = {
         "model": model,
         "config": {"response_modalities": ["AUDIO"], **config},
         "client_may_set": [name for name in left if name not in config or mistake == "open"],
         "require": draw(REQUIRE),
         "claims": {name: draw(CLAIM_TEXT) for name in ("level", "a.b")},
+        "choices": {name: CHOICES[name] for name in offered},
         "expires_in": "20h" if mistake == "time" else draw(st.sampled_from(["5m", "19h59m"])),
         "start_within": draw(st.sampled_from(["1m", "30s", "5m"])),
     }
     return {
         "api_version": draw(st.sampled_from(["v1alpha", "v1beta"])),
-        "callers": {"allow_anonymous": draw(st.sampled_from([True, True, False]))},
+        "callers": {
+            "allow_anonymous": draw(st.sampled_from([True, True, False])),
+            "safety_identifier": identified,
+        },
         "profiles": {"default": profile},
     }
 
 
 HANDLES = st.none() | st.sampled_from(["a-handle", 'h"},"uses":0', "é\u2028", "\\"])
-
-
-# ------------------------------------------------------------------ what may be minted
-
-
-def found(claims: dict[str, Any], path: str) -> Iterator[Any]:
-    """The claim at a path, if there is one."""
-    first, _, rest = path.partition(".")
-    if first in claims and not rest:
-        yield claims[first]
-    elif isinstance(claims.get(first), dict):
-        yield from found(claims[first], rest)
-
-
-def meets(claims: dict[str, Any], require: dict[str, list[Any]]) -> bool:
-    """Whether claims meet a rule: equal JSON text, except that 1 and 1.0 are the same number."""
-
-    def as_json(value: Any) -> str:
-        number = type(value) in (int, float)
-        return json.dumps(float(value) if number else value)
-
-    for path, accepted in require.items():
-        values = [each for value in found(claims, path) for each in _as_list(value)]
-        if not {as_json(value) for value in values} & {as_json(value) for value in accepted}:
-            return False
-    return True
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def instruction(profile: dict[str, Any], claims: dict[str, Any]) -> str | None:
-    """The instruction that the model must get; None if the caller gets no token."""
-    said: dict[str, str] = {}
-    for name, rule in profile.get("claims", {}).items():
-        (value, *_) = [*found(claims, name), rule.get("default")]
-        fits = isinstance(value, str) and len(value) <= rule["max_length"]
-        if not fits or not REFUSED.isdisjoint([*value, *map(unicodedata.category, value)]):
-            return None
-        said[name] = value
-    text: str = profile["config"].get("system_instruction", "")
-    parts = re.split(r"(\$\$\{|\$\{claim\.[a-z.]+\})", text)
-    return "".join(
-        "${" if part == "$${" else said[part[8:-1]] if part[:8] == "${claim." else part
-        for part in parts
-    )
-
-
-def assert_not_wider(
-    mint: dict[str, Any], profile: dict[str, Any], body: Any, said: str, handle: str | None
-) -> None:
-    """The request to Gemini is the compiled body with its placeholders filled."""
-    expected = json.loads(json.dumps(body))
-    setup = expected["bidiGenerateContentSetup"]
-    if "systemInstruction" in setup:
-        setup["systemInstruction"]["parts"][0]["text"] = said
-    if handle is not None:
-        setup["sessionResumption"]["handle"] = handle
-    times = {name: mint[name] for name in ("expireTime", "newSessionExpireTime")}
-    assert mint == {**times, **expected}
-    assert mint["uses"] == 1
-    open_fields = {FIELDS[name] for name in profile.get("client_may_set", ())}
-    masked = set(mint.get("fieldMask", ",".join(messages.SETUP)).split(","))
-    assert masked == messages.SETUP.keys() - open_fields
 
 
 # ------------------------------------------------------------------ in process, over any policy
@@ -218,13 +172,14 @@ def assert_not_wider(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans())
+@given(document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans(), asked=ASKED)
 def test_a_policy_is_invalid_or_locks_every_token(
     stand_in: StandIn,
     document: dict[str, Any],
     claims: dict[str, Any],
     handle: str | None,
     anonymous: bool,
+    asked: dict[str, Any],
 ) -> None:
     try:
         policy = compile_document(document)
@@ -243,17 +198,21 @@ def test_a_policy_is_invalid_or_locks_every_token(
         and said is not None
     )
     resumable = handle is None or "session_resumption" in profile["config"]
+    sound = resumable and is_offered(profile, asked)
+    identifier = "a-hash" if policy.callers.safety_identifier else None
     try:
         policy.callers.check(caller)
         decided.check(caller)
-        constraint = constrain(decided, caller, handle)
+        request = TokenRequest(resume=handle, choices=asked)
+        constraint = constrain(decided, caller, request, identifier)
     except Refused as refusal:
-        assert not (allowed and resumable)
+        assert not (allowed and sound)
         assert refusal.reason in (Reason.NOT_ALLOWED, Reason.INVALID_REQUEST)
         event("refused to the caller")
         return
     assert allowed
-    assert resumable
+    assert sound
+    event("minted with choices" if asked else "minted without choices")
     event("minted, some fields open" if profile.get("client_may_set") else "minted, all locked")
     ends, starts = (
         stand_in.clock.at(seconds) for seconds in (decided.expires_in, decided.start_within)
@@ -262,7 +221,7 @@ def test_a_policy_is_invalid_or_locks_every_token(
     status, answer = stand_in.post(raw)
     assert status == 200, answer
     assert said is not None
-    assert_not_wider(json.loads(raw), profile, decided.body, said, handle)
+    assert_not_wider(json.loads(raw), profile, decided.body, said, handle, asked, identifier)
     assert_constrained(stand_in.gemini.mints[-1], {FIELDS[n] for n in profile["client_may_set"]})
     token = stand_in.gemini.state.tokens[answer["name"]]
     session = token.effective(HOSTILE)
@@ -284,7 +243,7 @@ api_version = "v1alpha"
 require = { email_verified = [true] }
 """
 PROFILES: dict[str, dict[str, Any]] = {
-    "default": {"config": {"session_resumption": {}}},
+    "default": {"config": {"session_resumption": {}}, "choices": CHOICES},
     "paid": {"require": {"plan": ["pro", 1, True], "a.b": ["deep", "B1"]}, "config": {}},
     "level": {
         "claims": {"level": {"max_length": 4, "default": "B1"}, "a.b": {"max_length": 4}},
@@ -304,6 +263,9 @@ for _name, _profile in PROFILES.items():
     for _claim, _rule in _profile.get("claims", {}).items():
         for _key, _value in _rule.items():
             POLICY += f"claims.'{_claim}'.{_key} = {json.dumps(_value)}\n"
+    for _choice, _offer in _profile.get("choices", {}).items():
+        for _key, _value in _offer.items():
+            POLICY += f"choices.{_choice}.{_key} = {json.dumps(_value)}\n"
     POLICY += f"[profiles.{_name}.config]\nresponse_modalities = ['AUDIO']\n"
     for _key, _value in _profile["config"].items():
         POLICY += f"{_key} = {json.dumps(_value)}\n"
@@ -312,6 +274,7 @@ BODIES = st.fixed_dictionaries(
     {"profile": st.sampled_from([*PROFILES, *PROFILES, "root"])},
     optional={
         "resume": st.sampled_from(["a-handle", 'h"},"uses":0', "a\nb", "", 7]),
+        "choices": ASKED | st.sampled_from([[], None, "Puck", {"heat": None}, {"heat": [2]}]),
     },
 ) | st.sampled_from(
     [
@@ -342,7 +305,7 @@ def test_no_request_gets_more_than_its_profile(
     token = function.issuer.id_token("bob", email_verified=verified, **claims)
     before = len(function.gemini.mints)
     answer = function.ask(sent, token=token)
-    reason, profile, said, handle = judged({"email_verified": verified, **claims}, sent)
+    reason, profile, said, handle, asked = judged({"email_verified": verified, **claims}, sent)
     event(reason.name if reason else f"minted {profile}")
     if reason is not None:
         assert answer.is_refusal(reason)
@@ -352,33 +315,39 @@ def test_no_request_gets_more_than_its_profile(
     assert profile is not None
     mint = function.gemini.mints[-1]
     assert_constrained(mint, {FIELDS[name] for name in PROFILES[profile]["client_may_set"]})
-    assert_not_wider(mint.body, PROFILES[profile], BODIES_OF[profile], said, handle)
+    body = BODIES_OF[profile]
+    assert_not_wider(mint.body, PROFILES[profile], body, said, handle, asked, None)
     assert minted(answer)["profile"] == profile
 
 
 def judged(
     claims: dict[str, Any], sent: dict[str, Any]
-) -> tuple[Reason | None, str | None, str, str | None]:
+) -> tuple[Reason | None, str | None, str, str | None, dict[str, Any]]:
     """The reason why a request is refused, or what its token must be."""
     if not meets(claims, {"email_verified": [True]}):
-        return Reason.NOT_ALLOWED, None, "", None
+        return Reason.NOT_ALLOWED, None, "", None, {}
     fields = sent
     if "data" in sent:
         fields = sent["data"] or {}
-    handle = fields.get("resume")
+    handle, asked = fields.get("resume"), fields.get("choices", {})
     good = handle is None or (isinstance(handle, str) and handle not in ("", "a\nb"))
-    if fields.keys() - {"profile", "resume"} or ("data" in sent and len(sent) > 1) or not good:
-        return Reason.INVALID_REQUEST, None, "", None
+    good &= isinstance(asked, dict) and all(
+        isinstance(each, str | int | float) for each in asked.values()
+    )
+    unknown = fields.keys() - {"profile", "resume", "choices"}
+    if unknown or ("data" in sent and len(sent) > 1) or not good:
+        return Reason.INVALID_REQUEST, None, "", None, {}
     name = fields.get("profile", "default")
     if name not in PROFILES:
-        return Reason.UNKNOWN_PROFILE, None, "", None
+        return Reason.UNKNOWN_PROFILE, None, "", None, {}
     profile = PROFILES[name]
     if not meets(claims, profile.get("require", {})):
-        return Reason.NOT_ALLOWED, None, "", None
-    if handle is not None and "session_resumption" not in profile["config"]:
-        return Reason.INVALID_REQUEST, None, "", None
+        return Reason.NOT_ALLOWED, None, "", None, {}
+    resumable = handle is None or "session_resumption" in profile["config"]
+    if not resumable or not is_offered(profile, asked):
+        return Reason.INVALID_REQUEST, None, "", None, {}
     said = instruction(profile, claims)
-    return (Reason.NOT_ALLOWED if said is None else None), name, said or "", handle
+    return (Reason.NOT_ALLOWED if said is None else None), name, said or "", handle, asked
 
 
 def minted(answer: Answer) -> Any:

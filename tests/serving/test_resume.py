@@ -21,6 +21,7 @@ from emulator.state import Conversation
 from livetoken.caller import Caller
 from livetoken.constraint import constrain
 from livetoken.refusals import Reason
+from livetoken.request import TokenRequest
 
 
 def tutor(name: str, left: list[str], resumption: str = "session_resumption = {}") -> str:
@@ -334,7 +335,7 @@ def test_the_policys_other_resumption_fields_stay() -> None:
     body: Any = deepcopy(made.body)
     body["bidiGenerateContentSetup"]["sessionResumption"] = {"made_up": 1}
     caller = Caller("issuer", "ada", False, {"level": "B1"}, None)
-    constraint = constrain(replace(made, body=body), caller, "a handle")
+    constraint = constrain(replace(made, body=body), caller, TokenRequest(resume="a handle"), None)
     sent = json.loads(constraint.request("2030-01-01T00:30:00Z", "2030-01-01T00:01:00Z"))
     resumption = sent["bidiGenerateContentSetup"]["sessionResumption"]
     assert resumption == {"made_up": 1, "handle": "a handle"}

@@ -9,7 +9,6 @@ from livetoken import instruction
 from livetoken.caller import Caller
 from livetoken.cautions import of_firebase, of_google
 from livetoken.cli.advice.codes import Code, Finding
-from livetoken.compile.strict import Path
 from livetoken.mistakes import dotted
 from livetoken.policy import (
     DEFAULT_PROFILE,
@@ -20,6 +19,9 @@ from livetoken.policy import (
     project_number,
 )
 from livetoken.refusals import Refused
+
+LONGEST_SLICE = 10 * 60
+"""Seconds that a token may last before there is a warning, if its time counts."""
 
 _SELF_CHOSEN = ("name", "given_name", "family_name", "picture")
 
@@ -44,16 +46,17 @@ _NEW_ANONYMOUS_ACCOUNT = Caller(
 )
 
 
-def of_all(policy: Policy) -> Iterator[tuple[bool, Code, Path]]:
+def of_all(policy: Policy) -> Iterator[tuple[bool, Code, str]]:
     """Yield every rule about all profiles together."""
     profiles = policy.profiles
-    yield DEFAULT_PROFILE not in profiles, Code.NO_DEFAULT, ("profiles",)
-    yield "defaults" in profiles, Code.NAMED_DEFAULTS, ("profiles", "defaults")
+    yield DEFAULT_PROFILE not in profiles, Code.NO_DEFAULT, "profiles"
+    yield "defaults" in profiles, Code.NAMED_DEFAULTS, "profiles.defaults"
     numbers = {project_number(each) for each in policy.callers.app_check_apps}
-    yield len(numbers) > 1, Code.TWO_PROJECTS, ("callers", "app_check_apps")
-    excluded = all(excludes_anonymous(_rules_of(policy, each)) for each in profiles.values())
-    allowed = policy.callers.allow_anonymous
-    yield allowed and excluded, Code.ANONYMOUS_EXCLUDED, ("callers", "allow_anonymous")
+    yield len(numbers) > 1, Code.TWO_PROJECTS, "callers.app_check_apps"
+    for anonymous in dict.fromkeys(each.anonymous for each in profiles.values()):
+        of_it = (each for each in profiles.values() if each.anonymous == anonymous)
+        excluded = all(excludes_anonymous(_rules_of(policy, each)) for each in of_it)
+        yield anonymous.allowed and excluded, Code.ANONYMOUS_EXCLUDED, anonymous.path
 
 
 def of(policy: Policy, profile: Profile, config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -62,8 +65,8 @@ def of(policy: Policy, profile: Profile, config: Mapping[str, Any]) -> Iterator[
     yield from _limit(policy.callers, profile)
     yield from _claims(profile, config.get("system_instruction"), rules)
     yield from _rules(rules)
-    yield from _nobody(rules, policy.callers.allow_anonymous)
-    if profile.limits and not of_google(rules) and not of_firebase(rules):
+    yield from _nobody(rules, profile.anonymous.allowed)
+    if profile.bounds and not of_google(rules) and not of_firebase(rules):
         some_of_google = any(of_google(_rules_of(policy, each)) for each in profiles)
         by_address = any(each.claim == ("email",) for each in rules) and _requires_verified(rules)
         path = ("profiles", profile.name, "limit")
@@ -79,17 +82,32 @@ def _rules_of(policy: Policy, profile: Profile) -> tuple[Requirement, ...]:
 
 def _limit(callers: CallerRules, profile: Profile) -> Iterator[Finding]:
     path = ("profiles", profile.name, "limit")
-    yield not profile.limits, Code.NO_LIMIT, path, ""
-    unbounded = callers.app_check == "off" and _may_anybody_ask(callers, profile)
-    yield bool(profile.limits) and unbounded, Code.LIMIT_OF_NOBODY, path, ""
-    by_time = sorted(profile.limits, key=lambda limit: limit.seconds)
-    idle = any(longer.amount <= shorter.amount for shorter, longer in pairwise(by_time))
-    yield idle, Code.IDLE_LIMIT, path, ""
+    bounded = (*path[:2], next(iter(profile.bounds.paths), "limit"))
+    yield not (profile.bounds.limits or profile.bounds.budgets), Code.NO_LIMIT, path, ""
+    unbounded = profile.app_check == "off" and _may_anybody_ask(callers, profile)
+    yield bool(profile.bounds) and unbounded, Code.LIMIT_OF_NOBODY, bounded, ""
+    minutes = min([profile.expires_in, *(each.amount for each in profile.bounds.budgets)]) / 60
+    counts_time = profile.bounds.budgets or "at_once" in profile.bounds.paths
+    is_long = bool(counts_time) and profile.expires_in > LONGEST_SLICE
+    yield is_long, Code.LONG_SLICE, (*path[:2], "expires_in"), f"Here, that is {minutes:g} minutes."
+    for key, limits in (("limit", profile.bounds.limits), ("budget", profile.bounds.budgets)):
+        by_time = sorted(limits, key=lambda limit: limit.seconds)
+        idle = any(longer.amount <= shorter.amount for shorter, longer in pairwise(by_time))
+        yield idle, Code.IDLE_LIMIT, (*path[:2], key), ""
 
 
 def _is_wider(other: Profile, profile: Profile) -> bool:
     """Whether everybody who may use a profile may use another one, but not the other way round."""
-    return _implies(profile.require, other.require) and not _implies(other.require, profile.require)
+    return _admits(other, profile) and not _admits(profile, other)
+
+
+def _admits(other: Profile, profile: Profile) -> bool:
+    """Whether everybody who may use a profile may use another one."""
+    return (
+        (other.anonymous.allowed or not profile.anonymous.allowed)
+        and (other.app_check == "off" or profile.app_check != "off")
+        and _implies(profile.require, other.require)
+    )
 
 
 def _implies(rules: Iterable[Requirement], others: Iterable[Requirement]) -> bool:

@@ -28,6 +28,9 @@ class Code(Enum):
     NO_RESUMPTION = "Without it, a session ends with its connection, after about 10 minutes."
     SHORT_START = "A phone on a slow network may need longer to start a session."
     NO_LIMIT = 'A caller can get any number of tokens, on your key. Set one such as "30/hour".'
+    LONG_SLICE = (
+        "A token uses the budget and counts as a session until it ends, even if the user hangs up."
+    )
     LIMIT_OF_NOBODY = (
         "Anybody can make anonymous accounts without App Check, each with a new limit."
     )

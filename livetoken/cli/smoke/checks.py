@@ -41,14 +41,15 @@ CLOCKS_DIFFER = timedelta(minutes=1)  # at most: the function's and this machine
 async def run(options: argparse.Namespace, policy: Policy, configs: Mapping[str, Any]) -> int:
     """Check a deployment and print the table. Returns 0 if all checks passed, or else 1.
 
-    `policy` is the deployed one, `configs` has the config of each profile, as written.
+    `policy` is the deployed one, `configs` has the config of each profile, with the default of each
+    choice.
     """
     logging.disable()  # the table says it all
     warnings.simplefilter("ignore")
     table = Table()
     function = Function(options, table.hide)
     table.group("endpoint")
-    why_not = await _endpoint(policy.callers.app_check, function, table)
+    why_not = await _endpoint(policy.least_app_check, function, table)
     for name in dict.fromkeys(options.profile) or policy.profiles:
         table.group(name)
         if why_not is not None:
@@ -111,10 +112,16 @@ class _Profile:
     async def check(self) -> None:
         """Run the checks."""
         check, skip = self.table.check, self.table.skip
+        mode, every = self.policy.profiles[self.name].app_check, self.policy.least_app_check
+        if every == "off" != mode:
+            refused = refusal(Reason.APP_CHECK_FAILED)
+            without = bearer(self.function.id_token)
+            expected = self.function.expect(refused, without, profile=self.name)
+            await check("no App Check token", expected)
         if not await check("mint", self._first_mint()):
             skip("sessions", "no token was minted")
             return
-        if self.policy.callers.app_check == "consume":
+        if mode == "consume":
             refused = refusal(Reason.APP_CHECK_FAILED)
             again = self.function.expect(refused, self.function.credentials, profile=self.name)
             await check("App Check again", again)

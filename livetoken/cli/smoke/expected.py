@@ -75,7 +75,7 @@ class Heard:
 class Expected:
     """What a profile's tokens are locked to, and the setup of a client that wants the opposite.
 
-    `config` is the profile's, as written in the policy.
+    `config` is the profile's, as written in the policy, with the default of each choice.
     """
 
     def __init__(self, profile: Profile, config: Mapping[str, Any]) -> None:

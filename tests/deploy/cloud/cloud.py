@@ -31,7 +31,9 @@ from cloud.run_json import urls
 from cloud.serviceusage import NEW_PROJECT
 from cloud.state import Account, Revision, Service, State
 from cloud.world import World
+from emulator import metadata
 from emulator.issuer import Issuer
+from emulator.metadata import Metadata
 from emulator.server import Server
 from emulator.tls import Certificate
 
@@ -79,8 +81,8 @@ class Cloud:
         state.policy(f"projects/{project}").members["roles/owner"] = {member(OWNER)}
         default = f"{number}-compute@developer.gserviceaccount.com"
         state.accounts[default] = Account(default, number, {"displayName": "Default"})
-        trust = {"SSL_CERT_FILE": str(certificate.ca_file)}
-        instances = Instances(self._folder, trust)
+        self._metadata = Server(_Metadata(project=project).app)
+        instances = Instances(self._folder, {"SSL_CERT_FILE": str(certificate.ca_file)})
         self.issuer = issuer or Issuer(firebase_project=project)
         self.world = World(state, instances, self.issuer)
         self._google = Google(self.world)
@@ -94,6 +96,8 @@ class Cloud:
         self._stack.callback(self.world.instances.keep, ())
         self._server.start()
         self._stack.callback(self._server.stop)
+        self._stack.enter_context(self._metadata)
+        self.world.instances.platform |= metadata.environment(self._metadata.url)
         self._port = int(self._server.tls_url.rpartition(":")[2])
         self._proxy = self._stack.enter_context(Proxy(self._port, _is_googles))
         return self
@@ -107,6 +111,11 @@ class Cloud:
         self._stack.close()
         if error is None and self.unknown:
             raise AssertionError("\n".join(["unknown to the stand-in:", *map(str, self.unknown)]))
+
+    @property
+    def storage_url(self) -> str:
+        """Where instances reach Cloud Storage."""
+        return self._server.tls_url
 
     def environment(self, folder: Path, principal: str = OWNER) -> dict[str, str]:
         """The whole environment of a process that can reach this cloud and no other host.
@@ -293,6 +302,13 @@ def unpacked(archive: bytes) -> dict[str, bytes]:
             members = {each.name: tar.extractfile(each) for each in tar if each.isfile()}
             return {name.removeprefix("./"): file.read() for name, file in members.items() if file}
     return {}
+
+
+class _Metadata(Metadata):
+    """The metadata server of the function's instances. An access token here is an email."""
+
+    def new_token(self) -> str:
+        return self.email
 
 
 class _Connection(http.client.HTTPSConnection):

@@ -28,7 +28,7 @@ from cloud.serviceusage import TITLES, ServiceUsage
 from cloud.state import Json
 from cloud.storage import Storage
 from cloud.world import Api, World
-from emulator.server import abort
+from emulator.server import LOOPBACK, abort
 
 _GCLOUDS_OWN = frozenset({Iam.name, ResourceManager.name})
 """APIs that count on gcloud's own project if a person calls them, and on the project of the account
@@ -103,6 +103,8 @@ class Google:
     def _control(self, request: Request, host: str, body: bytes) -> Response | None:
         """Answer a request to an API; None drops the connection."""
         path = request.scope["path"]
+        if host.startswith(LOOPBACK):  # an instance reaches Cloud Storage at this address
+            host = Storage.name
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         query = dict(parse_qsl(request.url.query, keep_blank_values=True))
         headers = {name.lower(): value for name, value in request.headers.items()}

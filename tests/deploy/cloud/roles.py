@@ -8,9 +8,12 @@ Read in November 2026, without the permissions of APIs that are not imitated her
   roles-permissions/secretmanager);
 - `storage.bucketViewer`: "IAM roles for Cloud Storage" (docs.cloud.google.com/storage/docs/
   access-control/iam-roles);
+- `firebaseauth.viewer`: "Firebase Authentication roles and permissions" (docs.cloud.google.com/iam/
+  docs/roles-permissions/firebaseauth);
 - `serviceusage.serviceUsageConsumer`, `logging.*`, `iam.serviceAccountUser`, `monitoring.*`,
   `firebaseappcheck.tokenVerifier`, `cloudbuild.builds.editor`: the dumps of
-  `gcloud iam roles describe` in github.com/iann0036/iam-dataset.
+  `gcloud iam roles describe` in github.com/iann0036/iam-dataset;
+- `datastore.user`: "Manage access with IAM" (cloud.google.com/firestore/docs/security/iam).
 
 Guesses: `owner` has every permission; `artifactregistry.*`, the rest of `storage.*` and
 `run.developer` are from memory, and `run.admin` has every permission of Cloud Run.
@@ -138,9 +141,10 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
             "storage.bucketViewer": _of("storage.buckets", "get", "list"),
             "storage.objectViewer": _of("storage.objects", "get", "list"),
             "storage.objectCreator": _of("storage.objects", "create"),
+            "storage.objectUser": _of("storage.objects", "create", "delete", "get", "list"),
             "storage.admin": (
                 *_of("storage.buckets", "create", "get", "getIamPolicy", "list", "setIamPolicy"),
-                *_of("storage.objects", "create", "get", "list"),
+                *_of("storage.objects", "create", "delete", "get", "list"),
             ),
             "monitoring.viewer": (*_MONITORING_READ, *_PROJECT),
             "monitoring.editor": (
@@ -154,6 +158,14 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
             "monitoring.alertPolicyEditor": _ALERTS,
             "monitoring.dashboardEditor": _DASHBOARDS,
             "monitoring.notificationChannelEditor": _CHANNELS,
+            "firebaseauth.viewer": (
+                *_of("firebase.clients", "get", "list"),
+                "firebase.projects.get",
+                "firebaseauth.configs.get",
+                "firebaseauth.users.get",
+                *_PROJECT,
+            ),
+            "datastore.user": _of("datastore.entities", "create", "get", "list", "update"),
             "firebaseappcheck.tokenVerifier": ("firebaseappcheck.appCheckTokens.verify",),
         }.items()
     }

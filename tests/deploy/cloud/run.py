@@ -180,8 +180,9 @@ class Run(Api):
             raise exists(message)
         if name and not name.startswith(f"{service.name}-"):
             raise invalid(f"spec.template.metadata.name: must begin with '{service.name}-'")
-        if len(spec["containers"]) != 1 or spec.get("volumes"):
-            raise Unknown("several containers, or volumes")
+        volumes = spec.get("volumes", [])
+        if len(spec["containers"]) != 1 or not all("secret" in each for each in volumes):
+            raise Unknown("several containers, or volumes that are not secrets")
         default = f"{self.state.number}-compute@developer.gserviceaccount.com"
         self.access.require_act_as(call.principal, spec.get("serviceAccountName") or default)
         concurrency = spec.get("containerConcurrency", 80)
@@ -243,7 +244,14 @@ class Run(Api):
         for place, entry in enumerate(revision.container.get("env", [])):
             if "valueFrom" in entry:
                 field = f"spec.template.spec.containers[0].env[{place}].value_from.secret_key_ref"
-                variables[entry["name"]] = self._secret(revision, entry["valueFrom"], field)
+                source = entry["valueFrom"]["secretKeyRef"]
+                variables[entry["name"]] = self._secret(
+                    revision, source["name"], source["key"], field
+                )
+        for place, volume in enumerate(revision.spec.get("volumes", [])):
+            field = f"spec.template.spec.volumes[{place}].secret"
+            for item in volume["secret"]["items"]:  # read, but no file is made of it
+                self._secret(revision, volume["secret"]["secretName"], item["key"], field)
         image = self.state.images[revision.image]
         probe = revision.container.get("startupProbe", {}).get("httpGet", {}).get("path")
         try:
@@ -259,9 +267,8 @@ class Run(Api):
                 " this revision might contain more information.",
             ) from None
 
-    def _secret(self, revision: Revision, source: Json, field: str) -> str:
-        """The value of a variable that refers to a secret."""
-        name, key = source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
+    def _secret(self, revision: Revision, name: str, key: str, field: str) -> str:
+        """The value of a version of a secret, to which a field refers."""
         full = f"projects/{self.state.number}/secrets/{name}/versions/{key}"
         default = f"{self.state.number}-compute@developer.gserviceaccount.com"
         account = revision.account or default

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
+from urllib.parse import quote
 
 from cloud.call import Answer, Call, Route
 from cloud.errors import Refused, exists, not_found
@@ -19,7 +21,7 @@ class Storage(Api):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._uploads: dict[str, tuple[str, str]] = {}
+        self._uploads: dict[str, tuple[str, Mapping[str, str]]] = {}
 
     def table(self) -> list[Route]:
         return [
@@ -30,6 +32,7 @@ class Storage(Api):
             Route("PUT", "/storage/v1/b/{bucket}/iam", self._set_policy),
             Route("GET", "/storage/v1/b/{bucket}/o", self._objects),
             Route("GET", "/storage/v1/b/{bucket}/o/{object:path}", self._object),
+            Route("GET", "/download/storage/v1/b/{bucket}/o/{object:path}", self._object),
             Route("POST", "/upload/storage/v1/b/{bucket}/o", self._upload),
             Route("POST", "/resumable/upload/storage/v1/b/{bucket}/o", self._upload),
             Route("PUT", "/upload/storage/v1/b/{bucket}/o", self._resumed),
@@ -78,32 +81,54 @@ class Storage(Api):
         self._may(call, "storage.objects.get")
         bucket = self._bucket(call)
         if call["object"] not in bucket.objects:
-            raise not_found(f"No such object: {bucket.name}/{call['object']}")
+            message = f"No such object: {bucket.name}/{call['object']}"
+            if call.query.get("alt") == "media":
+                return Answer(message.encode(), 404)
+            raise not_found(message)
         if call.query.get("alt") == "media":
-            return Answer(bucket.objects[call["object"]])
+            return self._content(call, bucket, call["object"])
         return self._object_described(bucket, call["object"])
+
+    def _content(self, call: Call, bucket: Bucket, name: str) -> Answer:
+        etag = f"etag-{bucket.generations[name]}"
+        headers = {"ETag": etag, "Cache-Control": "private, max-age=0"}
+        if call.headers.get("if-none-match") == etag:
+            return Answer(b"", 304, headers)
+        return Answer(bucket.objects[name], headers=headers)
 
     def _upload(self, call: Call) -> Json | Answer:
         self._may(call, "storage.objects.create")
-        bucket = self._bucket(call)
         name = call.query.get("name", "")
         if call.query.get("uploadType") == "resumable":
             name = name or str(call.json["name"])
             upload = f"upload-{self.state.next()}"
-            self._uploads[upload] = (bucket.name, name)
+            self._uploads[upload] = (name, call.query)
             url = f"https://{call.host}{call.path}?uploadType=resumable&upload_id={upload}"
             return Answer(b"", headers={"Location": url})
         if call.query.get("uploadType") == "multipart":
             described, content = _parts(call)
-            return self._stored(bucket, name or str(described["name"]), content)
-        return self._stored(bucket, name, call.body)
+            return self._stored(call, name or str(described["name"]), content, call.query)
+        return self._stored(call, name, call.body, call.query)
 
     def _resumed(self, call: Call) -> Json | Answer:
         self._may(call, "storage.objects.create")
-        bucket, name = self._uploads[call.query["upload_id"]]
-        return self._stored(self.state.buckets[bucket], name, call.body)
+        name, query = self._uploads[call.query["upload_id"]]
+        return self._stored(call, name, call.body, query)
 
-    def _stored(self, bucket: Bucket, name: str, content: bytes) -> Json:
+    def _stored(
+        self, call: Call, name: str, content: bytes, query: Mapping[str, str]
+    ) -> Json | Answer:
+        """Store a new generation, if the query's precondition holds.
+
+        To replace an object takes the permission to delete it ("IAM permissions for JSON methods").
+        """
+        bucket = self._bucket(call)
+        generation = query.get("ifGenerationMatch")
+        if generation is not None and int(generation) != bucket.generations.get(name, 0):
+            message = "At least one of the pre-conditions you specified did not hold."
+            return Answer({"error": {"code": 412, "message": message}}, 412)
+        if name in bucket.objects:
+            self._may(call, "storage.objects.delete")
         bucket.objects[name] = content
         bucket.generations[name] = 1_700_000_000_000_000 + self.state.next()
         return self._object_described(bucket, name)
@@ -143,6 +168,8 @@ class Storage(Api):
             "generation": generation,
             "metageneration": "1",
             "size": str(len(content)),
+            "mediaLink": f"https://{self.name}/download/storage/v1/b/{bucket.name}/o/"
+            f"{quote(name, safe='')}?generation={generation}&alt=media",
             "md5Hash": base64.b64encode(digest).decode(),
             "timeCreated": timestamp(),
         }

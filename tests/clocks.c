@@ -1,5 +1,5 @@
-/* Preloaded into a process, moves its wall clock by as many seconds as the file WALL_CLOCK says.
-   Monotonic clocks stay as they are. libfaketime 0.9.10 breaks clock_nanosleep, which Python uses. */
+/* Preloaded into a process, moves its clocks by as many seconds as the file CLOCKS says: first the
+   wall clock, then the monotonic ones. libfaketime 0.9.10 breaks clock_nanosleep, which Python uses. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 static const volatile long *ahead;
 
 __attribute__((constructor)) static void open_file(void) {
-  int file = open(getenv("WALL_CLOCK"), O_RDONLY | O_CLOEXEC);
-  ahead = mmap(NULL, sizeof *ahead, PROT_READ, MAP_SHARED, file, 0);
+  int file = open(getenv("CLOCKS"), O_RDONLY | O_CLOEXEC);
+  ahead = mmap(NULL, 2 * sizeof *ahead, PROT_READ, MAP_SHARED, file, 0);
   if (ahead == MAP_FAILED)
     abort();
   close(file);
@@ -21,9 +21,13 @@ __attribute__((constructor)) static void open_file(void) {
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
   int failed = syscall(SYS_clock_gettime, clock, now);
-  if (!failed && ahead && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-    now->tv_sec += *ahead;
-  return failed;
+  if (failed || !ahead)
+    return failed;
+  if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+    now->tv_sec += ahead[0];
+  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME)
+    now->tv_sec += ahead[1];
+  return 0;
 }
 
 int gettimeofday(struct timeval *now, void *zone) {
