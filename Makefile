@@ -41,12 +41,12 @@ test: $(READY) ## linters, types and tests
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
 	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
-	@echo "Not tested here: the longest deadlines and make run (make test-slow); attacks and faults (make attacks);" \
+	@echo "Not tested here: the longest deadlines, storages that fail, long random searches and make run (make test-slow); attacks and faults (make attacks);" \
 		"the queries of deploy/queries/ (make ledger); limits against Google's emulator of Firestore (make test-firestore" \
 		"needs Java); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs" \
 		"(make test-clients needs Node, Chromium and Java)."
 
-test-slow: $(READY) ## the tests that wait for real deadlines or start the whole emulator
+test-slow: $(READY) ## the tests that wait for real deadlines, search at random for long, or start the whole emulator
 	@tests/install redis-server
 	$(BIN)/pytest -q -n 6 --dist worksteal -m slow $(ELSEWHERE)
 

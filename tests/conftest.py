@@ -44,7 +44,7 @@ The shared function runs with all of them, so every test that uses it shows that
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
-        "slow: waits for real deadlines, or starts the whole emulator",
+        "slow: waits for real deadlines, searches long, or starts much: it is in make test-slow",
         "provokes(reason): the test provokes a row of the error table over HTTP",
         "reaches_gemini: the refusal comes after a request to Gemini",
     ):

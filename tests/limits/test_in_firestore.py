@@ -149,6 +149,7 @@ def places(granted: Granted, index: int) -> int:
     return granted.places[index] if isinstance(granted, Placed) else 0
 
 
+@pytest.mark.slow
 def test_no_sequence_gives_more_than_the_bounds_in_shards(split: None) -> None:
     seen: Counter[int] = Counter()
 

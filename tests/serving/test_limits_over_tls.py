@@ -16,6 +16,7 @@ from livetoken.limits import storages
 from livetoken.mistakes import Mistakes
 from livetoken.refusals import Reason
 
+pytestmark = pytest.mark.slow
 PASSWORD = "p:a/s#s?w@rd%20"
 
 

@@ -19,6 +19,8 @@ from stack import Stack, stack, until
 from emulator.tls import Certificate
 from livetoken.refusals import Reason
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Shared:
