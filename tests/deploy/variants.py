@@ -48,12 +48,12 @@ VARIANTS = {
         SAFETY,
     ),
     "a release does not bind the key of safety identifiers": Variant(
-        LIB, 'secrets+=",SAFETY_IDENTIFIER_KEY=', 'local other=",SAFETY_IDENTIFIER_KEY=', SAFETY
+        LIB, 'secrets+=",$pair:$other"', ":", SAFETY
     ),
     "a release may read the key of safety identifiers": Variant(
         SETUP,
-        'grant "$RELEASER" roles/secretmanager.viewer secrets "$SAFETY_SECRET"',
-        'grant "$RELEASER" roles/secretmanager.secretAccessor secrets "$SAFETY_SECRET"',
+        'grant "$RELEASER" roles/secretmanager.viewer secrets "${pair#*=}"',
+        'grant "$RELEASER" roles/secretmanager.secretAccessor secrets "${pair#*=}"',
         SAFETY,
     ),
     "a grant to a new account is not retried": Variant(
