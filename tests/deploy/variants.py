@@ -25,6 +25,8 @@ BUILD = "test_pipeline.py::test_a_build_tests_then_releases_each_as_its_own_acco
 STEP = "test_pipeline.py::test_a_step_fails_if_its_work_fails"
 SAFETY = "test_setup.py::test_a_policy_with_safety_identifiers_gets_a_key_that_nobody_sees"
 STOP = "test_stop.py::test"
+FIRESTORE = "test_setup.py::test_limits_in_firestore_get_access_to_their_database_alone"
+SECRETS = "test_setup.py::test_more_secrets_reach_the_function_and_nobody_else"
 OLDER = "test_setup.py::test_wider_grants_of_an_older_setup_are_revoked_and_the_owners_are_kept"
 
 
@@ -258,7 +260,16 @@ VARIANTS = {
         f"{STOP}_an_object_that_is_not_a_switch_is_left_as_it_is",
     ),
     "a grant does not say that it has no condition": Variant(
-        SETUP, '--role="$role" --condition=None', '--role="$role"', OLDER
+        SETUP, '--role="$role" --condition="${condition:-None}"', '--role="$role"', OLDER
+    ),
+    "the grant for Firestore is for all databases": Variant(
+        SETUP, '--condition="${condition:-None}"', "--condition=None", FIRESTORE
+    ),
+    "the secrets besides the key cannot be read": Variant(
+        SETUP,
+        'grant "$RUNTIME" roles/secretmanager.secretAccessor secrets "${pair#*=}"',
+        ":",
+        SECRETS,
     ),
 }
 
