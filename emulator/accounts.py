@@ -8,7 +8,7 @@ end.
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,14 +17,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from emulator.faults import SECRET, google_error
+from emulator import fields
+from emulator.faults import SECRET, google_error, hang, reset
 from emulator.people import PEOPLE
-from emulator.server import abort
 
-FIELDS = (
-    *("idToken", "localId", "email", "delegatedProjectNumber", "phoneNumber", "federatedUserId"),
-    *("tenantId", "initialEmail"),
-)
+MESSAGE: Mapping[str, fields.Kind] = {
+    **{name: [fields.STRING] for name in ("localId", "email", "phoneNumber", "initialEmail")},
+    **dict.fromkeys(("idToken", "delegatedProjectNumber", "tenantId"), fields.STRING),
+    "federatedUserId": [{"providerId": fields.STRING, "rawId": fields.STRING}],
+}
 """The fields of a request."""
 
 UserKey: TypeAlias = tuple[str | None, str]
@@ -85,11 +86,9 @@ class Accounts:
         self.lookups.append(Lookup(project, tenant, uids, authorization))
         await asyncio.sleep(self.delay)
         if self.fault == "hang":
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-        if self.fault in ("hang", "reset"):
-            abort(request.scope)
-            return Response(status_code=499)
+            return await hang(request)
+        if self.fault == "reset":
+            return await reset(request)
         if self.fault is not None:
             return self._faulted(self.fault)
         scheme, _, access_token = (authorization or "").partition(" ")
@@ -121,17 +120,11 @@ class Accounts:
 def _message(body: bytes) -> dict[str, Any] | Response:
     """The message in a request, or the error for something else."""
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        return google_error(400, "Invalid JSON payload received.")
-    if not isinstance(message, dict):
-        return google_error(400, "Invalid JSON payload received. Root element must be a message.")
-    for name in message.keys() - set(FIELDS):
-        text = f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
-        return google_error(400, text)
-    uids = message.get("localId")
-    if not isinstance(uids, list) or not all(isinstance(each, str) for each in uids):
-        return google_error(400, "Invalid value at 'local_id' (TYPE_STRING).")
+        message: dict[str, Any] = fields.read(fields.parse(body), MESSAGE, "request")
+    except fields.Invalid as error:
+        return google_error(400, str(error))
+    if "localId" not in message:
+        return google_error(400, "The stand-in knows accounts by their local_id only.")
     return message
 
 

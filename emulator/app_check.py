@@ -22,13 +22,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from emulator import jwt
-from emulator.faults import SECRET, google_error
+from emulator import fields, jwt
+from emulator.faults import SECRET, google_error, hang, reset
 from emulator.issuer import SigningKey, signing_key
-from emulator.server import abort
 
 LIFE = 3600  # seconds that a token is valid
-TOKEN_FIELDS = ("app_check_token", "appCheckToken")  # JSON of protobuf has both names of a field
 
 
 @dataclass
@@ -177,12 +175,9 @@ class AppCheck:
         self.checks.append(check)
         match self.verdict_fault:
             case "hang":
-                while (await request.receive())["type"] != "http.disconnect":
-                    pass
-                return Response(status_code=499)
+                return await hang(request)
             case "reset":
-                abort(request.scope)
-                return Response(status_code=499)
+                return await reset(request)
             case None:
                 answer = self._verdict(token, check.authorization, request.path_params["project"])
             case fault:
@@ -241,18 +236,11 @@ class AppCheck:
 def _token_in(body: bytes) -> str | Response:
     """The App Check token in a request, or the error for a request without one."""
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        return google_error(400, "Invalid JSON payload received.")
-    if not isinstance(message, dict):
-        return google_error(400, "Invalid JSON payload received. Root element must be a message.")
-    for name in message.keys() - set(TOKEN_FIELDS):
-        text = f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
-        return google_error(400, text)
-    match list(message.values()):
-        case [str(token)] if token:
-            return token
-    return google_error(400, "Exactly one App Check token is required.")
+        message = fields.read(fields.parse(body), {"appCheckToken": fields.STRING}, "request")
+    except fields.Invalid as error:
+        return google_error(400, str(error))
+    token: str = message.get("appCheckToken", "")
+    return token or google_error(400, "An App Check token is required.")
 
 
 def _faulted_keys(fault: int | str, keys: list[SigningKey]) -> Response:

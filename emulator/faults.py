@@ -89,7 +89,7 @@ async def _daily(request: Request, behaviour: Behaviour) -> Response:
     return _with_retry_after(answer, behaviour)
 
 
-async def _hang(request: Request, _: Behaviour) -> Response:
+async def hang(request: Request, _: Behaviour | None = None) -> Response:
     """Never answer; end when the caller disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -166,7 +166,7 @@ async def _truncated(request: Request, _: Behaviour) -> Response:
     )
 
 
-async def _reset(request: Request, _: Behaviour) -> Response:
+async def reset(request: Request, _: Behaviour | None = None) -> Response:
     """End the connection without an answer."""
     abort(request.scope)
     return Response(status_code=499)
@@ -179,7 +179,7 @@ async def _redirect(request: Request, _: Behaviour) -> Response:
 
 FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
     "daily": _daily,
-    "hang": _hang,
+    "hang": hang,
     "html": _html,
     "empty": _empty,
     "nothing": _nothing,
@@ -191,7 +191,7 @@ FAULTS: dict[str, Callable[[Request, Behaviour], Awaitable[Response]]] = {
     "huge": _huge,
     "slow": _slow,
     "truncated": _truncated,
-    "reset": _reset,
+    "reset": reset,
     "redirect": _redirect,
 }
 

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from emulator.faults import SECRET, google_error
+from emulator.faults import SECRET, google_error, reset
 from emulator.server import abort
 
 LARGEST_DOCUMENT = 1_048_576 - 4  # bytes
@@ -112,8 +112,7 @@ class Firestore:
             case "html":
                 return Response(f"<html>{SECRET}</html>", media_type="text/html")
             case "reset":
-                abort(request.scope)
-                return Response(status_code=499)
+                return await reset(request)
         answer = await self._answered(request, "commit", self._write)
         if fault == "lost":
             abort(request.scope)

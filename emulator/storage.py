@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from emulator.faults import SECRET, google_error
-from emulator.server import abort
+from emulator.faults import SECRET, google_error, hang, reset
 
 _GENERATIONS = count(1_700_000_000_000_000)
 
@@ -81,12 +80,9 @@ class Storage:
         self.reads.append(read)
         match self.fault:
             case "hang":
-                while (await request.receive())["type"] != "http.disconnect":
-                    pass
-                return Response(status_code=499)
+                return await hang(request)
             case "reset":
-                abort(request.scope)
-                return Response(status_code=499)
+                return await reset(request)
             case int() as status:
                 answer: Response = google_error(status, f"{SECRET}: storage is unavailable")
             case _:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -27,8 +27,46 @@ class Credentials(Protocol):
         """Drop the access token, because it was refused."""
 
 
+class CallFailed(Exception):
+    """There is no answer."""
+
+    def __init__(self, detail: Detail) -> None:
+        super().__init__(detail.name)
+        self.detail = detail
+
+
+async def call(
+    account: Credentials,
+    seconds: float,
+    send: Callable[[Mapping[str, str]], Awaitable[fetch.Fetched]],
+) -> fetch.Fetched:
+    """Send a request in the name of an account, and return the answer, also an error.
+
+    Args:
+        seconds: for everything, including the access token.
+        send: gets the headers that authorise the request.
+
+    Raises:
+        CallFailed: there is no access token, or no whole answer in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await send(await account.headers())
+    except TimeoutError:
+        raise CallFailed(Detail.NO_ANSWER) from None
+    except fetch.Unreachable:
+        raise CallFailed(Detail.CONNECTION) from None
+    except fetch.TooLong:
+        raise CallFailed(Detail.ANSWER_TOO_LONG) from None
+    except OSError:
+        raise CallFailed(Detail.NO_ACCESS_TOKEN) from None
+    if answer.status == 401:
+        account.forget()
+    return answer
+
+
 class GoogleApi:
-    """One API.
+    """An API whose failures refuse requests.
 
     Args:
         account: whose access tokens have the API's scope.
@@ -46,24 +84,15 @@ class GoogleApi:
         Raises:
             Refused: there is no answer, or its status is not 200.
         """
+        body = json.dumps(message).encode()
+
+        def send(headers: Mapping[str, str]) -> Awaitable[fetch.Fetched]:
+            return self._http.post(url, body, credentials=headers, seconds=CALL_TIMEOUT)
+
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                answer = await self._http.post(
-                    url,
-                    json.dumps(message).encode(),
-                    credentials=await self._account.headers(),
-                    seconds=CALL_TIMEOUT,
-                )
-        except TimeoutError:
-            raise self.failure(Detail.NO_ANSWER) from None
-        except fetch.Unreachable:
-            raise self.failure(Detail.CONNECTION) from None
-        except fetch.TooLong:
-            raise self.failure(Detail.ANSWER_TOO_LONG) from None
-        except OSError:
-            raise self.failure(Detail.NO_ACCESS_TOKEN) from None
-        if answer.status == 401:
-            self._account.forget()
+            answer = await call(self._account, CALL_TIMEOUT, send)
+        except CallFailed as error:
+            raise self.failure(error.detail) from None
         if answer.status != 200:
             raise self.failure(Detail.STATUS)
         return answer.body

@@ -21,14 +21,14 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from livetoken import fetch
 from livetoken.caller import Caller, loggable
-from livetoken.google_api import Credentials
+from livetoken.google_api import CallFailed, Credentials, call
 from livetoken.refusals import Detail, Reason, Refused
 
 FRESH_FOR = 30.0  # seconds for which a copy is not renewed
@@ -147,7 +147,7 @@ class Switch:
     async def _read(self, begun_at: float) -> None:
         try:
             self._take(await self._fetched())
-        except _Unreadable as error:
+        except CallFailed as error:
             self._failure, self._failed_at = error.detail, begun_at
             if error.detail is Detail.NOT_A_SWITCH:
                 self._tell()  # only the owner can correct it
@@ -157,43 +157,25 @@ class Switch:
             self._reading = None
 
     async def _fetched(self) -> fetch.Fetched:
-        try:
-            async with asyncio.timeout(READ_TIMEOUT):
-                headers = {**await self._credentials.headers()}
-                if self._etag:
-                    headers["if-none-match"] = self._etag
-                return await self._http.get(self._url, headers=headers, seconds=READ_TIMEOUT)
-        except TimeoutError:
-            raise _Unreadable(Detail.NO_ANSWER) from None
-        except fetch.Unreachable:
-            raise _Unreadable(Detail.CONNECTION) from None
-        except fetch.TooLong:
-            raise _Unreadable(Detail.ANSWER_TOO_LONG) from None
-        except OSError:
-            raise _Unreadable(Detail.NO_ACCESS_TOKEN) from None
+        known = {"if-none-match": self._etag} if self._etag else {}
+
+        def send(headers: Mapping[str, str]) -> Awaitable[fetch.Fetched]:
+            return self._http.get(self._url, headers={**headers, **known}, seconds=READ_TIMEOUT)
+
+        return await call(self._credentials, READ_TIMEOUT, send)
 
     def _take(self, answer: fetch.Fetched) -> None:
-        if answer.status == 401:
-            self._credentials.forget()
         if answer.status == 200:
             self._setting, self._etag = _setting(answer.body), answer.headers["etag"]
         elif answer.status == 404 and _NO_BUCKET not in answer.body:
             self._setting, self._etag = Setting(stopped=False, banned=frozenset()), ""
         elif answer.status != 304 or not self._etag:
-            raise _Unreadable(Detail.STATUS)
+            raise CallFailed(Detail.STATUS)
 
     def _tell(self) -> None:
         if not self._reported and self._failure is not None:
             self._reported = True
             self._report(self._failure)
-
-
-class _Unreadable(Exception):
-    """The object cannot be read."""
-
-    def __init__(self, detail: Detail) -> None:
-        super().__init__(detail.name)
-        self.detail = detail
 
 
 def _setting(body: bytes) -> Setting:
@@ -203,12 +185,12 @@ def _setting(body: bytes) -> Setting:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or found.keys() != {"stopped", "banned"}:
-        raise _Unreadable(Detail.NOT_A_SWITCH)
+        raise CallFailed(Detail.NOT_A_SWITCH)
     stopped, banned = found["stopped"], found["banned"]
     if not isinstance(stopped, bool) or not isinstance(banned, list):
-        raise _Unreadable(Detail.NOT_A_SWITCH)
+        raise CallFailed(Detail.NOT_A_SWITCH)
     if not all(isinstance(uid, str) and uid and uid == loggable(uid) for uid in banned):
-        raise _Unreadable(Detail.NOT_A_SWITCH)
+        raise CallFailed(Detail.NOT_A_SWITCH)
     return Setting(stopped, frozenset(banned))
 
 

@@ -5,17 +5,18 @@ Source: https://cloud.google.com/firestore/docs/reference/rest/v1/projects.datab
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from livetoken import fetch
-from livetoken.google_api import Credentials
+from livetoken.google_api import CallFailed, Credentials, call
 from livetoken.limits.count import Book, Window
 from livetoken.limits.sessions import All, Own
 from livetoken.limits.storage import Unavailable
 from livetoken.policy import Bounds, Limit
+from livetoken.refusals import Detail
 
 SCOPE = "https://www.googleapis.com/auth/datastore"
 COLLECTION = "livetoken"
@@ -38,6 +39,9 @@ class Cut(Unavailable):
 
 class TooLong(Unavailable):
     """The answer is longer than is read."""
+
+
+_FAILURES = {Detail.CONNECTION: Cut, Detail.ANSWER_TOO_LONG: TooLong}
 
 
 @dataclass(frozen=True)
@@ -196,22 +200,15 @@ class Documents:
         Raises:
             Unavailable: there is no answer; Cut or TooLong if that is why.
         """
+        url, message = f"{self._url}:{method}", json.dumps(body).encode()
+
+        def send(headers: Mapping[str, str]) -> Awaitable[fetch.Fetched]:
+            return self._http.post(url, message, credentials=headers, seconds=TIMEOUT)
+
         try:
-            answer = await self._http.post(
-                f"{self._url}:{method}",
-                json.dumps(body).encode(),
-                credentials=await self._account.headers(),
-                seconds=TIMEOUT,
-            )
-        except fetch.Unreachable as error:
-            raise Cut from error
-        except fetch.TooLong as error:
-            raise TooLong from error
-        except OSError as error:  # a timeout is an OSError
-            raise Unavailable from error
-        if answer.status == 401:
-            self._account.forget()
-        return answer
+            return await call(self._account, TIMEOUT, send)
+        except CallFailed as error:
+            raise _FAILURES.get(error.detail, Unavailable) from error
 
 
 def _found(document: Any) -> tuple[str, Found]:
