@@ -64,11 +64,11 @@ serve() {
 # disable VERSION: print the command that disables a version of the key
 disable() { printf '  gcloud secrets versions disable %s --secret=%s --project=%s' "$1" "$KEY_SECRET" "$PROJECT"; }
 
-# served_version: print the version of the key that the serving revision uses
-served_version() {
+# served VARIABLE FIELD: print a field of an environment variable of the serving revision
+served() {
   ask run revisions list --service="$SERVICE" --region="$REGION" --flatten='spec.containers[].env[]' \
-    --filter="metadata.name=$serving AND spec.containers.env.name=GEMINI_API_KEY" \
-    --format='value(spec.containers.env.valueFrom.secretKeyRef.key)' ||
+    --filter="metadata.name=$serving AND spec.containers.env.name=$1" \
+    --format="value(spec.containers.env.$2)" ||
     fail "Could not read the revision $serving; see above."
 }
 
@@ -91,20 +91,12 @@ rollback() {
   say "$revision serves all traffic. The next release deploys the checkout, so fix the checkout first."
 }
 
-# served_switch: print the object that the serving revision reads
-served_switch() {
-  ask run revisions list --service="$SERVICE" --region="$REGION" --flatten='spec.containers[].env[]' \
-    --filter="metadata.name=$serving AND spec.containers.env.name=SWITCH_OBJECT" \
-    --format='value(spec.containers.env.value)' ||
-    fail "Could not read the revision $serving; see above."
-}
-
 # change_switch VERB [UID]: change the switch, and do it again if somebody else changed it meanwhile
 change_switch() {
   local switch generation old new said
   need_project
   need_service
-  switch=$(served_switch) || exit 1
+  switch=$(served SWITCH_OBJECT value) || exit 1
   [ -n "$switch" ] ||
     fail "$serving has no switch, so nothing was changed. Run deploy/setup.sh, then deploy/deploy.sh. To stop everything now, delete the key in Google AI Studio."
   for _ in 1 2 3 4 5; do
@@ -165,7 +157,7 @@ case "$#:${1:-release}" in
     preflight
     need_service
     sweep
-    old=$(served_version) || exit 1
+    old=$(served GEMINI_API_KEY valueFrom.secretKeyRef.key) || exit 1
     add_version "$KEY_SECRET" "new Gemini API key" "paste it, or send it through a pipe"
     new=$(key_version) || exit 1
     say "stored    version $new of the key. Every release uses it from now on. To return to the old key, run:" \

@@ -5,20 +5,19 @@ import os
 import signal
 import subprocess
 import time
-from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Self
+from abc import abstractmethod
 from urllib.request import Request, urlopen
 
 from stack import Stack, until
+from storage_server import StorageServer
 
 from emulator.firestore import Firestore
 from emulator.function import hold_port
 from emulator.server import Server
 
 
-class FirestoreServer(ABC):
-    """A Firestore on a port of its own."""
+class FirestoreServer(StorageServer):
+    """A Firestore."""
 
     def __init__(self) -> None:
         self.port = hold_port()
@@ -38,34 +37,6 @@ class FirestoreServer(ABC):
     @abstractmethod
     def empty(self) -> None:
         """Delete all documents."""
-
-    @abstractmethod
-    def start(self) -> None:
-        """Start it on the same port as before."""
-
-    @abstractmethod
-    def die(self) -> None:
-        """Kill it."""
-
-    @abstractmethod
-    def hang(self) -> None:
-        """Let it accept requests and not answer."""
-
-    @abstractmethod
-    def go_on(self) -> None:
-        """Let it do the requests that have waited, and answer new ones."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.go_on()
-        self.die()
 
 
 class StandInFirestore(FirestoreServer):

@@ -6,10 +6,9 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from stack import until
+from storage_server import StorageServer
 
 from emulator.function import hold_port
 from emulator.tls import Certificate
@@ -17,7 +16,7 @@ from emulator.tls import Certificate
 PASSWORD = "redis-password-0123456789"
 
 
-class RedisServer:
+class RedisServer(StorageServer):
     """`redis-server` on its own port.
 
     Args:
@@ -99,18 +98,6 @@ class RedisServer:
     def keys(self) -> list[str]:
         """Every key of the database."""
         return self.ask("KEYS", "*").split()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.go_on()
-        self.die()
 
     def owns(self, key: str) -> bool:
         """Whether it is the node of its cluster that has a key."""
