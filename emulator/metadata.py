@@ -29,7 +29,7 @@ class Metadata:
     life: int = 3600
     """Seconds in the `expires_in` of a token."""
     token: str = ""
-    """The token for every request. Usually, each gets one of its own."""
+    """The access token in every answer. If it is empty, each answer has a new one."""
     fault: int | str | None = None
     """How access tokens fail: "hang", or an HTTP status. Everything else still works."""
     fetches: int = 0

@@ -109,7 +109,7 @@ class AppCheck:
         self._used[used] = None
         try:
             was_used = await self._consume(token.text)
-        except BaseException:
+        except BaseException:  # also if the request is cancelled: the token may still be unused
             self._used.pop(used, None)
             raise
         if len(self._used) > MOST_REMEMBERED:

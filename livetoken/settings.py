@@ -47,7 +47,7 @@ VARIABLES = (
 """Every variable that a deployment may set."""
 
 SECRETS = ("GEMINI_API_KEY", "SAFETY_IDENTIFIER_KEY")
-"""Those that come from Secret Manager alone."""
+"""Those that must come from Secret Manager."""
 
 FRAMEWORK_VARIABLES = ("DEBUG", "WORKERS", "WEB_CONCURRENCY")
 """Variables of functions-framework and gunicorn that are checked. Cloud Run needs none of them."""

@@ -10,7 +10,7 @@ of the next one.
 joins the caller's session that ends first:
 
 - If that session has one usable token, the new one is charged only for the time after its end.
-  This is what a client pays that goes on with its session.
+  This is what a client that continues its session pays.
 - If it has two, the new one is charged for its whole life.
 - A session with three takes no more. If none can be joined, the token begins a session.
 

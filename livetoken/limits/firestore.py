@@ -108,7 +108,7 @@ class InFirestore:
         return await use.answer
 
     async def _work(self, shared: str) -> None:
-        """Answer what waits for a document, and leave out what nobody waits for any more."""
+        """Answer the uses that wait for a document. Skip those whose callers have given up."""
         waiting, pause = self._waiting[shared], FIRST_PAUSE
         while waiting:
             taken = [waiting.popleft() for _ in range(min(MOST_AT_A_TIME, len(waiting)))]
@@ -121,7 +121,7 @@ class InFirestore:
                 await asyncio.sleep(_RANDOM.uniform(0, pause))
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
-            except Exception as error:  # each use gets it, and the next ones are tried
+            except Exception as error:  # every use must get an answer, or it would wait for ever
                 failure = Unavailable() if isinstance(error, TimeoutError) else error
                 for use in uses:
                     if not use.answer.done():
@@ -188,7 +188,7 @@ class _View:
             self.now = max(self.now, now)
 
     async def open_shards(self, ask: Ask, places: _Places, index: int) -> list[_Places]:
-        """Read every shard of a total, each in a request of its own. Return the places."""
+        """Read every shard of a total, each in a separate request. Return the places."""
         several = [
             (*places[:index], shard, *places[index + 1 :]) for shard in range(_shards(ask, index))
         ]
@@ -199,6 +199,7 @@ class _View:
         """Return the books of an ask in certain shards."""
         documents = await self._of(ask, places)
         own, *totals = (each.sessions for each in documents)
+        # By their places, the first is an Own and the others are All, which mypy cannot know.
         return Books([each.book for each in documents], (own, *totals))  # type: ignore[arg-type]
 
     async def decide(self, ask: Ask) -> tuple[_Places, Granted | Full]:

@@ -20,7 +20,7 @@ from livetoken.limits.storage import Unavailable
 from livetoken.policy import Bounds
 
 MOST_AT_A_TIME = 16
-"""Scripts that run at a time, each on a connection of its own."""
+"""Scripts that run at a time. Each has a connection."""
 
 IDLE = 30
 """Seconds after which a connection is tried before it is used."""

@@ -47,6 +47,13 @@ def test_a_session_of_each_profile_opens_and_what_the_user_may_not_use_is_skippe
         assert "profiles" not in dict(walk(at, "last").steps())
 
 
+def test_what_the_policy_allows_no_more_is_skipped(alone: Stack) -> None:
+    with alone.running('api_version = "v1alpha"\n' + profile("default", "at_once = 1")) as at:
+        steps = dict(walk(at, "default").steps())
+        skipped = "skipped: the policy allows ada no further token, AT_ONCE_REACHED"
+        assert [steps["late start"], steps["expired"]] == [skipped, skipped]
+
+
 def test_a_profile_that_gemini_refuses_fails_with_its_name(alone: Stack) -> None:
     with alone.running(POLICY) as at:
         refused = walk(at, "default", "last", "unknown")

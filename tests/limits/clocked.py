@@ -42,7 +42,7 @@ class ClockedRedis(InRedis):
             await self._redis.flushdb()
             self._is_new = False
         await self._redis.set("clock", self._clock())
-        return await super()._run(*words)  # type: ignore[arg-type]
+        return await super()._run(*words)  # type: ignore[arg-type]  # as they came
 
 
 @contextmanager

@@ -197,7 +197,7 @@ def ask(caller: str, total: Bounds, *, resumes: bool = False) -> Ask:
 
 
 def test_a_full_shard_leaves_room_in_the_others(split: None) -> None:
-    """All of a total can be used by few callers, and a session goes on in another shard."""
+    """All of a total can be used by few callers, and a session continues in another shard."""
 
     async def run() -> None:
         total = Bounds((Limit(9, 3600),), (), 4, PATHS)

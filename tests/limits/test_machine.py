@@ -141,7 +141,7 @@ class Spending(RuleBasedStateMachine):
 
     @rule(caller=st.sampled_from(CALLERS), number=st.integers(1, 5))
     def resume_of_another(self, caller: str, number: int) -> None:
-        """Begin sessions, and say that they go on."""
+        """Begin sessions with requests that claim to resume."""
         self.dishonest.add(caller)
         for _ in range(number):
             self.ask(caller, next(self.sessions), resumes=True)

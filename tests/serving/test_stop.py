@@ -4,11 +4,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from app_checked import ACCOUNT_MODULES
+from app_checked import ACCOUNT_MODULES, ask, rules
 from asking import imported, refused
+from clocks import Clocks
 from stack import Stack
 
 from livetoken.refusals import Reason
@@ -115,6 +117,26 @@ def test_a_missing_object_stops_nothing_and_a_missing_bucket_everything(alone: S
     with switched(alone) as livetoken:
         assert livetoken.ask().status == 200
         assert not errors(livetoken)
+
+
+@pytest.mark.parametrize(
+    ("switch", "reason"),
+    [({"stopped": True}, Reason.STOPPED), ({"banned": ("ada-uid",)}, Reason.NOT_ALLOWED)],
+)
+def test_a_change_during_a_request_stops_its_mint(
+    alone: Stack, tmp_path: Path, switch: dict[str, Any], reason: Reason
+) -> None:
+    """The request begins with a copy of 40 s, which a read renews meanwhile."""
+    clocks = Clocks(tmp_path)
+    write(alone)
+    with alone.running(rules("consume"), **SWITCH, **clocks.variables) as livetoken:
+        assert ask(livetoken, alone.app_check.token()).status == 200
+        clocks.set(monotonic=40)
+        write(alone, **switch)
+        alone.app_check.verdict_delay = 1
+        assert ask(livetoken, alone.app_check.token()).is_refusal(reason)
+        assert len(alone.app_check.checks) == 2
+        assert len(alone.gemini.mints) == 1
 
 
 @pytest.mark.slow
