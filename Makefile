@@ -40,8 +40,8 @@ test: $(READY) ## linters, types and tests
 	@$(MAKE) --no-print-directory shellcheck
 	$(BIN)/mypy . .ci/audit.py --exclude '^(tests/(deploy|clients)|bench/page)'
 	$(BIN)/python -m livetoken lock --check
-	$(BIN)/pytest -q -n 4 --dist worksteal -m "not slow" $(ELSEWHERE)
-	@echo "Not tested here: the longest deadlines, storages that fail, long random searches and make run (make test-slow); attacks and faults (make attacks);" \
+	$(BIN)/pytest -q -n 6 --dist worksteal -m "not slow" $(ELSEWHERE)
+	@echo "Not tested here: the longest deadlines, storages that fail, most sessions of smoke, long random searches and make run (make test-slow); attacks and faults (make attacks);" \
 		"the queries of deploy/queries/ (make ledger); limits against Google's emulator of Firestore (make test-firestore" \
 		"needs Java); deploy/ and cloudbuild.yaml (make test-deploy needs gcloud); the page and the client SDKs" \
 		"(make test-clients needs Node, Chromium and Java)."

@@ -110,6 +110,7 @@ def checked(alone: Stack, file: Path, text: str, seconds: int = 20) -> Run:
         return signed_in(livetoken, f"--policy={file}", f"--timeout={seconds}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "config", "forged"),
     [
@@ -129,6 +130,7 @@ def test_each_model_passes(
     assert run.passed["default: resume"].startswith("resumed with a fresh token: 0.")
 
 
+@pytest.mark.slow
 def test_a_model_that_waits_for_its_function_passes(alone: Stack, tmp_path: Path) -> None:
     alone.gemini.behaviour.calls_functions = True
     text = profile("default", config=ON + LOOK).replace("3.8-live", "3.1-flash-live-preview")
@@ -137,6 +139,7 @@ def test_a_model_that_waits_for_its_function_passes(alone: Stack, tmp_path: Path
     assert run.passed["default: hostile session"].endswith("preview: a call of look")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("calls", "said"),
     [
@@ -154,6 +157,7 @@ def test_a_lock_that_does_not_hold_against_context_update_fails(
     assert said in run.failed["default: context update"]
 
 
+@pytest.mark.slow
 def test_a_refused_context_update_passes_and_a_lost_session_fails(
     alone: Stack, tmp_path: Path
 ) -> None:
@@ -170,6 +174,7 @@ def test_a_refused_context_update_passes_and_a_lost_session_fails(
         assert "default: resume" in run.passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oddity", ["missing", "early"])
 def test_an_odd_end_of_a_turn_passes(alone: Stack, tmp_path: Path, oddity: Oddity) -> None:
     alone.gemini.behaviour.oddities = dict.fromkeys(range(1, 9), oddity)
@@ -177,6 +182,7 @@ def test_an_odd_end_of_a_turn_passes(alone: Stack, tmp_path: Path, oddity: Oddit
     assert (run.status, run.failed, run.skipped) == (0, {}, {}), run.output
 
 
+@pytest.mark.slow
 def test_late_pongs_do_not_end_a_session(
     alone: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +197,7 @@ def test_late_pongs_do_not_end_a_session(
     assert run.passed["default: hostile session"].startswith("models/gemini-3.8-live: 0.")
 
 
+@pytest.mark.slow
 def test_an_update_that_is_not_answered_fails(alone: Stack, tmp_path: Path) -> None:
     alone.gemini.behaviour.oddities = {2: "empty"}
     run = checked(alone, tmp_path / "policy.toml", profile("default"))

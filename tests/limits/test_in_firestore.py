@@ -87,7 +87,8 @@ def split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SLICE", 60)
 
 
-def test_it_decides_like_the_memory() -> None:
+@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 50), marks=pytest.mark.slow)])
+def test_it_decides_like_the_memory(seeds: range) -> None:
     async def run(seed: int) -> None:
         with database() as made:
             clock = made.clock
@@ -95,7 +96,7 @@ def test_it_decides_like_the_memory() -> None:
             for _ in range(STEPS):
                 await requests.step()
 
-    for seed in range(20):
+    for seed in seeds:
         asyncio.run(run(seed))
 
 

@@ -183,14 +183,15 @@ def run(seeds: range, storages: Callable[[Clock], Sequence[Storage]]) -> None:
 
 
 def test_no_sequence_of_requests_gives_more_than_the_bounds() -> None:
-    run(range(200), lambda clock: [Memory(clock)])
+    run(range(80), lambda clock: [Memory(clock)])
 
 
 @pytest.mark.slow
 def test_no_longer_search_finds_more_than_the_bounds() -> None:
-    run(range(200, 2000), lambda clock: [Memory(clock)])
+    run(range(80, 2000), lambda clock: [Memory(clock)])
 
 
-def test_redis_decides_like_the_memory(redis: RedisServer) -> None:
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 100), marks=pytest.mark.slow)])
+def test_redis_decides_like_the_memory(redis: RedisServer, seeds: range) -> None:
     with clocked_script():
-        run(range(40), lambda clock: [Memory(clock), ClockedRedis(redis, clock)])
+        run(seeds, lambda clock: [Memory(clock), ClockedRedis(redis, clock)])

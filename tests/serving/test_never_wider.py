@@ -165,15 +165,35 @@ HANDLES = st.none() | st.sampled_from(["a-handle", 'h"},"uses":0', "é\u2028", "
 # ------------------------------------------------------------------ in process, over any policy
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+ANY_POLICY = given(
+    document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans(), asked=ASKED
 )
-@given(document=policies(), claims=CLAIMS, handle=HANDLES, anonymous=st.booleans(), asked=ASKED)
-def test_a_policy_is_invalid_or_locks_every_token(
+
+
+def search(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+@search(100)
+@ANY_POLICY
+def test_a_policy_is_invalid_or_locks_every_token(stand_in: StandIn, **drawn: Any) -> None:
+    assert_locked(stand_in, **drawn)
+
+
+@pytest.mark.slow
+@search(2000)
+@ANY_POLICY
+def test_no_longer_search_finds_a_token_that_is_not_locked(stand_in: StandIn, **drawn: Any) -> None:
+    assert_locked(stand_in, **drawn)
+
+
+def assert_locked(
     stand_in: StandIn,
     document: dict[str, Any],
     claims: dict[str, Any],
@@ -181,6 +201,7 @@ def test_a_policy_is_invalid_or_locks_every_token(
     anonymous: bool,
     asked: dict[str, Any],
 ) -> None:
+    """Assert that a policy has a mistake, or that a request is refused or its token is locked."""
     try:
         policy = compile_document(document)
     except Mistakes:
@@ -297,7 +318,7 @@ def function(certificate: Certificate) -> Iterator[Stack]:
         unstarted.gemini.mints.clear()  # asserted one by one: each profile has a mask of its own
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@search(200)
 @given(claims=CLAIMS, sent=BODIES, verified=st.sampled_from([True, True, True, 1, "true", None]))
 def test_no_request_gets_more_than_its_profile(
     function: Stack, claims: dict[str, Any], sent: dict[str, Any], verified: Any
