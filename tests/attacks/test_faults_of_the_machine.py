@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -183,16 +184,24 @@ def test_a_full_disk_loses_lines_and_no_request(alone: Stack) -> None:
 
 @contextmanager
 def few_descriptors(livetoken: Stack, spare: int) -> Iterator[None]:
-    """Leave the worker some descriptors, which hundreds of idle connections take."""
+    """Leave the worker some descriptors: the limit is on their numbers, so gaps would be more."""
     pid = worker(livetoken)
+    numbers = {int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    lowest_free = next(number for number in count() if number not in numbers)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(livetoken) + spare, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free + spare, before[1]))
+    yield
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
+def idle_connections(livetoken: Stack) -> Iterator[None]:
+    """Hundreds of connections, which send nothing."""
     with ExitStack() as idle:
         for _ in range(300):
             address = ("127.0.0.1", livetoken.function.port)
             idle.enter_context(closing(socket.create_connection(address, 5)))
         yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alone: Stack) -> None:
@@ -201,8 +210,9 @@ def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alo
         pid, before = worker(livetoken), descriptors(livetoken)
         for _ in range(2):
             # The next connection is closed at once, and not left to wait.
-            with few_descriptors(livetoken, 40), pytest.raises(ConnectionError):
-                livetoken.ask()
+            with few_descriptors(livetoken, 40), idle_connections(livetoken):
+                with pytest.raises(ConnectionError):
+                    livetoken.ask()
             until(lambda: descriptors(livetoken) <= before)
             assert livetoken.ask().status == 200
         assert worker(livetoken) == pid
@@ -210,14 +220,15 @@ def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alo
 
 def test_without_a_descriptor_for_gemini_the_use_is_given_back(alone: Stack) -> None:
     with faulty(alone, LIMITED) as livetoken:
-        livetoken.gemini.behaviour.delay = 5  # longer than it takes to use up the descriptors
+        livetoken.gemini.behaviour.delay = 5  # longer than the second request takes
         head = {"Authorization": f"Bearer {alone.issuer.id_token('ada')}"}
         open_before = HTTPConnection("127.0.0.1", livetoken.function.port, timeout=15)
         with closing(open_before), ThreadPoolExecutor(1) as caller:
             open_before.connect()
-            first = caller.submit(livetoken.ask)  # takes the one connection that is kept
+            until(lambda: alone.requests.ports)  # of the connection that the worker opens first
+            first = caller.submit(livetoken.ask)  # takes it
             until(lambda: alone.gemini.mints)
-            with few_descriptors(livetoken, 40):
+            with few_descriptors(livetoken, 0):
                 open_before.request("POST", "/", headers=head)
                 answer = open_before.getresponse()
                 reason = json.loads(answer.read())["error"]["details"]["reason"]
