@@ -9,7 +9,8 @@ one commit. Only uses of different instances can conflict.
 
 **Shards.** `shards` says which totals are split. A caller keeps to one shard of each, and tries the
 others if it is full. A resumed session that moves to another shard counts in both until its tokens
-of the first one end.
+of the first one end. To find that all shards are full, every shard is read; an instance remembers
+it for a second, so that refused requests cost little.
 """
 
 import asyncio
@@ -44,6 +45,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds before uses are decided again, at most: each pause is random, and each limit twice the
 one before."""
 
+REMEMBERED = 1.0
+"""Seconds for which an instance remembers that all shards of a total are full, at most."""
+
+MOST_REMEMBERED = 1000
+"""Answers that an instance remembers at a time."""
+
 _RANDOM = SystemRandom()
 _Places: TypeAlias = tuple[int, ...]  # the shard of each book of an ask; 0 if it is not split
 
@@ -76,22 +83,49 @@ class InFirestore:
         self._documents = documents
         self._waiting: dict[str, deque[_Use]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._full: dict[tuple[str, ...], tuple[Full, float]] = {}
 
     async def reserve(self, ask: Ask) -> Counted | Full:
+        if full := self._remembered(ask):
+            return full
         counted = await self._use(ask, None)
         if counted is None:
             raise TypeError("a reservation has an answer")
+        if isinstance(counted, Full):
+            self._remember(ask, counted)
         return counted
 
     async def look(self, ask: Ask) -> Full | None:
+        if full := self._remembered(ask):
+            return full
         _, decided = await _View(self._documents).decide(ask)
-        return decided if isinstance(decided, Full) else None
+        if isinstance(decided, Granted):
+            return None
+        self._remember(ask, decided)
+        return decided
 
     async def give_back(self, ask: Ask, granted: Granted) -> None:
         await self._use(ask, granted)
+        self._full.clear()
 
     async def warm(self) -> None:
         await self._documents.read([self._documents.name("warm", 0)])
+
+    def _remembered(self, ask: Ask) -> Full | None:
+        """Return the total that was full for such an ask a moment ago."""
+        now = asyncio.get_running_loop().time()
+        for index in range(1, len(ask.keys)):
+            full, until = self._full.get(_question(ask, index), (None, 0))
+            if full and now < until:
+                return replace(full, book=index)
+        return None
+
+    def _remember(self, ask: Ask, full: Full) -> None:
+        if _shards(ask, full.book) > 1:
+            if len(self._full) >= MOST_REMEMBERED:
+                self._full.clear()
+            until = asyncio.get_running_loop().time() + min(REMEMBERED, full.wait / 1000)
+            self._full[_question(ask, full.book)] = full, until
 
     async def _use(self, ask: Ask, granted: Granted | None) -> Counted | Full | None:
         use = _Use(ask, granted, asyncio.get_running_loop().create_future())
@@ -273,6 +307,11 @@ class _View:
 def _shards(ask: Ask, index: int) -> int:
     """Return the number of shards of a book. The caller's is not split."""
     return shards.count(ask.bounds[index]) if index else 1
+
+
+def _question(ask: Ask, index: int) -> tuple[str, ...]:
+    """Return what it depends on whether a total is full: the caller's sessions, only if resumed."""
+    return (ask.keys[index], str(ask.least), ask.keys[0] if ask.resumes else "")
 
 
 def _home(ask: Ask) -> _Places:

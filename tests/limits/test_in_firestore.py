@@ -85,6 +85,7 @@ def split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "PEAK", 10**6)
     monkeypatch.setattr(shards, "LEAST_PART", 1)
     monkeypatch.setattr(shards, "SLICE", 60)
+    monkeypatch.setattr(firestore, "REMEMBERED", 0)  # seconds of another clock than the stand-in's
 
 
 @pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 50), marks=pytest.mark.slow)])
@@ -213,6 +214,37 @@ def test_a_full_shard_leaves_room_in_the_others(split: None) -> None:
             assert isinstance(full, Full)
             assert (full.book, full.kind) == (1, Kind.LIMIT)
             assert full == await storage.look(ask("another", total))
+
+    asyncio.run(run())
+
+
+def test_refused_requests_do_not_read_every_shard(
+    split: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firestore, "REMEMBERED", 60)
+
+    async def run() -> None:
+        total = Bounds((), (), 4, PATHS)
+        with database() as made:
+            storage, asked = made.instance(), [ask(f"caller-{each}", total) for each in range(4)]
+            answers = [await storage.reserve(each) for each in asked]
+            full = await storage.reserve(ask("another", total))
+            assert isinstance(full, Full)
+            made.stand_in.requests.clear()
+            for each in range(20):
+                assert await storage.reserve(ask(f"more-{each}", total)) == full
+                assert await storage.look(ask(f"more-{each}", total)) == full
+            other = ask("more", total)
+            keys, bounds = (*other.keys[:1], "total/x", "total"), (*other.bounds, total)
+            assert await storage.reserve(replace(other, keys=keys, bounds=bounds)) == Full(
+                2, full.kind, full.wait
+            )
+            assert not made.stand_in.requests
+            resumed = await storage.reserve(ask("caller-0", total, resumes=True))
+            assert isinstance(resumed, Counted)
+            assert isinstance(answers[1], Counted)
+            await storage.give_back(asked[1], answers[1].granted)
+            assert isinstance(await storage.reserve(ask("another", total)), Counted)
 
     asyncio.run(run())
 
