@@ -210,9 +210,12 @@ def test_without_descriptors_the_next_caller_is_served_once_the_idle_ones_go(alo
         pid, before = worker(livetoken), descriptors(livetoken)
         for _ in range(2):
             # The next connection is closed at once, and not left to wait.
-            with few_descriptors(livetoken, 40), idle_connections(livetoken):
-                with pytest.raises(ConnectionError):
-                    livetoken.ask()
+            with (
+                few_descriptors(livetoken, 40),
+                idle_connections(livetoken),
+                pytest.raises(ConnectionError),
+            ):
+                livetoken.ask()
             until(lambda: descriptors(livetoken) <= before)
             assert livetoken.ask().status == 200
         assert worker(livetoken) == pid
