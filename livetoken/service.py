@@ -24,6 +24,8 @@ from livetoken.settings import Settings, SwitchSettings, policy_file
 from livetoken.switch import NoSwitch, Switch
 from livetoken.under_way import UnderWay
 
+_IN_MEMORY = "limits, budgets and sessions are counted in memory, for this instance alone"
+
 
 class Warm(Protocol):
     """Does work before the first request, which meets the failure if this fails."""
@@ -64,6 +66,8 @@ class Service:
         settings = Settings.read(environ, policy)
         for each in cautions.of(policy, settings):
             _warn(f"{policy_file(environ)}: {each}")
+        if policy.is_limited and storages.kind(settings.limits_storage) == "memory":
+            decisions.write({"severity": "INFO", "message": _IN_MEMORY})
         return cls._build(settings, policy)
 
     @classmethod

@@ -41,9 +41,9 @@ def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
     `default_profile` is the profile of a request that does not name one, or None. Times are in
     seconds. `locked` lists the fields that the config sets, `locked_empty` the fields of the setup
     that it leaves out, `open` those that the client may set, `choices` those of which a request may
-    choose the value. `cost` is how long sessions can last:
-    that of one token, and all that one caller can start in each window. `model_facts`
-    is the day as of which the models' facts are known, and its age in days.
+    choose the value. `cost` is how long sessions can last: that of one token, and all that one
+    caller can start in each window. `limited` is whether anything is counted. `model_facts` is the
+    day as of which the models' facts are known, and its age in days.
     """
     as_of = models.facts().as_of
     return {
@@ -54,6 +54,7 @@ def describe(policy: Policy, configs: Mapping[str, Facts]) -> dict[str, Any]:
             for name, profile in policy.profiles.items()
         },
         "total": _bounds(policy.total),
+        "limited": policy.is_limited,
         "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
@@ -138,6 +139,11 @@ def as_text(facts: Facts) -> str:
         lines += [name, *_table(_rows(facts["api_version"], allowed)), ""]
     if together := list(_rates(facts["total"], "")):
         lines += ["all profiles together", *_table(_beside("rate limit", together)), ""]
+    if facts["limited"]:
+        lines += [
+            "Each instance counts separately, unless LIMITS_STORAGE is Firestore or Redis.",
+            "",
+        ]
     if facts["warnings"]:
         lines += ["Warnings", *_table(_warnings(facts["warnings"])), ""]
     known = facts["model_facts"]

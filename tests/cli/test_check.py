@@ -96,6 +96,8 @@ tutor
                      context_window_compression  sliding_window on
                      everything else             empty
 
+Each instance counts separately, unless LIMITS_STORAGE is Firestore or Redis.
+
 Warnings
   OPEN_TOOLS         profiles.tutor.client_may_set
 """
@@ -176,6 +178,7 @@ def test_machines_are_told_the_same(check: Check, tmp_path: Path) -> None:
             {"code": "NO_DEFAULT", "path": "profiles", "message": Code.NO_DEFAULT.value},
         ],
         "total": {"limits": [], "budgets": [], "at_once": None},
+        "limited": True,
         "model_facts": {"as_of": str(as_of), "days": (date.today() - as_of).days},
     }
 
@@ -244,6 +247,7 @@ def test_what_a_caller_costs_is_every_token_to_its_end(
     assert said(printed, "default", "rate limit") == often
     costs = said(printed, "default", "cost at most")
     assert all(line.startswith(begins) for line, begins in zip(costs, cost, strict=True))
+    assert ("\nEach instance counts separately" in printed) == bool(setting)
 
 
 def test_what_comes_after_a_break_is_said(check: Check) -> None:

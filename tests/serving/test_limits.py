@@ -145,6 +145,14 @@ def test_200_at_once_that_all_fail_do_not_count(counted: Limited) -> None:
     assert counted.statuses("crowd", 21) == [200] * 20 + [429]
 
 
+@pytest.mark.parametrize("storage", ["memory", "redis"])
+def test_the_start_says_if_each_instance_counts_alone(counting: Counting, storage: str) -> None:
+    said = (
+        "counted in memory, for this instance alone" in counting.function(storage).function.output()
+    )
+    assert said == (storage == "memory")
+
+
 def test_limits_in_memory_import_no_other_storage(counting: Counting) -> None:
     assert counting.function("memory").ask().status == 200
     modules = imported(counting.function("memory"))
