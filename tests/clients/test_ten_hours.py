@@ -48,13 +48,17 @@ def test_ten_quiet_hours_lose_nothing_and_take_seven_tokens_an_hour() -> None:
     assert result.counts["tokens an hour"] == 1 + 7, "the first, and one for each connection's end"
 
 
-def test_an_hour_in_slices_costs_an_hour_of_the_budget_and_loses_nothing() -> None:
-    result = converse(11, MODELS[0], hours=1, kind=True, expires_in=300, bounds=SLICES)
+@pytest.mark.parametrize(("expires_in", "tokens"), [(60, 75), (120, 38), (300, 15), (600, 8)])
+def test_an_hour_in_slices_costs_an_hour_of_the_budget_and_loses_nothing(
+    expires_in: int, tokens: int
+) -> None:
+    """The numbers of tokens are those of docs/policy.md."""
+    result = converse(11, MODELS[0], hours=1, kind=True, expires_in=expires_in, bounds=SLICES)
     print(result.summary())
     assert not result.failures, result.report()
     assert result.counts["lost"] == 0
-    assert result.counts["tokens"] == 15, "one for each four minutes"
-    assert 3600 <= result.counts["seconds"] <= 3600 + 300
+    assert result.counts["tokens"] == tokens
+    assert 3600 <= result.counts["seconds"] <= 3600 + expires_in
     assert result.counts["refused"] == 0
 
 
