@@ -146,9 +146,12 @@ class App:
 
     def comes_to(self, state: str) -> None:
         """Wait for a state while the page's clock runs ten times as fast."""
-        while not self.states[-1].startswith(state):
+        for _ in range(300):  # half a minute
+            if self.states[-1].startswith(state):
+                return
             self.page.clock.run_for(1_000)
             self.page.wait_for_timeout(100)
+        raise AssertionError(f"{state} did not come: {self.states}")
 
     def cut(self) -> None:
         """Lose the connection."""

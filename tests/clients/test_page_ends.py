@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 from stack import Stack, until
-from visitor import ANEW, ENDED, READY, RESUMED, Visitor, brief, visiting
+from visitor import ANEW, ENDED, READY, RESUMED, Visitor, brief, until_on, visiting
 
 RESUMABLE = "session_resumption = {}"
 CLOSES = [1006, 1007, 1008, 1011]
@@ -60,7 +60,7 @@ def test_it_resumes_after_go_away(visitor: Visitor, alone: Stack) -> None:
     alone.gemini.behaviour.go_away_before = 60
     visitor.sees(RESUMED)
     alone.gemini.behaviour.go_away_before = 5
-    visitor.asks("two")
+    visitor.write("two")
     visitor.sees("I heard: two (turn 2)")
     first, *later = alone.gemini.sessions
     assert first.closed == 1000, "by the page, before Gemini ended it"
@@ -103,8 +103,7 @@ def test_a_refused_renewal_ends_nothing_before_its_connection_ends(
         visitor.asks("one")
         requests = len(visitor.asked)
         alone.gemini.behaviour.connection_life = alone.gemini.behaviour.go_away_before = 3600
-        while len(visitor.asked) == requests:
-            visitor.page.wait_for_timeout(20)
+        until_on(visitor.page, lambda: len(visitor.asked) > requests)
         visitor.sees("Connected. Write.")
         visitor.asks("two")
         expect(visitor.page.get_by_role("alert")).to_be_empty()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,6 +95,14 @@ output_audio_transcription = {{}}
 """
 
 
+def until_on(page: Page, condition: Callable[[], bool], *, seconds: float = 15) -> None:
+    """Wait for what the page's events change, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "gave up waiting"
+        page.wait_for_timeout(20)
+
+
 class Visitor:
     """A user with a browser."""
 
@@ -128,8 +137,7 @@ class Visitor:
         handles = self.handles
         self.write(words)
         self.sees(f"I heard: {words} ")
-        while self.handles == handles:
-            self.page.wait_for_timeout(20)
+        until_on(self.page, lambda: self.handles > handles)
 
     def sees(self, words: str | re.Pattern[str], *, seconds: float = 15) -> None:
         """Wait until the page shows a text."""
