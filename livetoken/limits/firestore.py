@@ -310,7 +310,7 @@ def _shards(ask: Ask, index: int) -> int:
 
 
 def _question(ask: Ask, index: int) -> tuple[str, ...]:
-    """Return what it depends on whether a total is full: the caller's sessions, only if resumed."""
+    """Return what decides if a total is full for an ask. A resumed ask depends on its caller."""
     return (ask.keys[index], str(ask.least), ask.keys[0] if ask.resumes else "")
 
 

@@ -26,7 +26,7 @@ MOST_CALLERS = 500_000
 """Callers' profiles that are counted at a time, at 200 to 450 bytes each."""
 
 SWEPT = 8
-"""Callers that each use looks at, to forget those of whom nothing counts any more.
+"""Callers that each use looks at, to forget those whose counts are over.
 
 If nearly all places are taken, about an eighth of them are of such callers.
 """

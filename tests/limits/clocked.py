@@ -42,7 +42,8 @@ class ClockedRedis(InRedis):
             await self._redis.flushdb()
             self._is_new = False
         await self._redis.set("clock", self._clock())
-        return await super()._run(*words)  # type: ignore[arg-type]  # as they came
+        # `object` stands for the types of InRedis._run, whose arguments are passed on unchanged.
+        return await super()._run(*words)  # type: ignore[arg-type]
 
 
 @contextmanager

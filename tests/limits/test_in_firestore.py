@@ -249,6 +249,26 @@ def test_refused_requests_do_not_read_every_shard(
     asyncio.run(run())
 
 
+def test_what_another_instance_gives_back_is_seen_after_a_while(
+    split: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firestore, "REMEMBERED", 0.3)
+
+    async def run() -> None:
+        total = Bounds((), (), 4, PATHS)
+        with database() as made:
+            storage, other = made.instance(), made.instance()
+            asked = [ask(f"caller-{each}", total) for each in range(4)]
+            answers = [await other.reserve(each) for each in asked]
+            assert isinstance(await storage.reserve(ask("another", total)), Full)
+            assert isinstance(answers[0], Counted)
+            await other.give_back(asked[0], answers[0].granted)
+            await asyncio.sleep(0.4)
+            assert isinstance(await storage.reserve(ask("another", total)), Counted)
+
+    asyncio.run(run())
+
+
 def test_a_session_is_given_back_where_it_counts(split: None) -> None:
     async def run() -> None:
         total = Bounds((), (), 4, PATHS)
